@@ -1,0 +1,204 @@
+"""Training data: photo + label-map pairs from tar packs or folders.
+
+A data folder holds tar packs (anywhere below it) or loose pairs `<id>.jpg` + `<id>.png`; a `split.json`
+beside a pack names its validation ids, otherwise every twentieth id (by hash) is held out. A pair that
+cannot be read is skipped, named and counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..errors import ScenebrushError
+
+log = logging.getLogger(__name__)
+PHOTO_SUFFIXES = (".jpg", ".jpeg")
+
+
+class DataError(ScenebrushError):
+    """The training data cannot be used."""
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where the bytes of a file lie: a whole file, or `size` bytes at `offset` of a tar pack."""
+
+    path: Path
+    offset: int = 0
+    size: int = -1
+
+    def read(self) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.size)
+
+
+@dataclass(frozen=True)
+class Pair:
+    id: str
+    photo: Location
+    labels: Location
+    pack: str
+
+    def load(self) -> tuple[np.ndarray, np.ndarray]:
+        """Photo (H, W, 3) uint8 and label map (H, W) uint8; raises DataError naming the pair."""
+        try:
+            photo = np.asarray(Image.open(io.BytesIO(self.photo.read())).convert("RGB"))
+            labels = np.asarray(Image.open(io.BytesIO(self.labels.read())))
+        except (OSError, ValueError, SyntaxError) as error:
+            raise DataError(f"{self.id} in {self.pack}: {error}") from error
+        if labels.ndim != 2 or labels.shape != photo.shape[:2]:
+            raise DataError(f"{self.id} in {self.pack}: label map {labels.shape} does not fit photo {photo.shape[:2]}")
+        return photo, labels.astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The pairs of one or several data folders, split into training and validation."""
+
+    train: tuple[Pair, ...]
+    val: tuple[Pair, ...]
+
+    @classmethod
+    def open(cls, folders: Sequence[Path]) -> DataSet:
+        train: list[Pair] = []
+        val: list[Pair] = []
+        for folder in folders:
+            if not folder.exists():
+                raise DataError(f"{folder}: no such folder; give --data a folder with photo + label-map pairs")
+            for pair, held_out in _pairs_below(folder):
+                (val if held_out else train).append(pair)
+        if not train:
+            raise DataError(f"{', '.join(map(str, folders))}: no photo + label-map pairs found")
+        return cls(tuple(train), tuple(val))
+
+    def only(self, side: int) -> DataSet:
+        """The pairs whose shorter photo side is at least `side` pixels."""
+        return DataSet(*(tuple(p for p in part if _short_side(p) >= side) for part in (self.train, self.val)))
+
+
+def _short_side(pair: Pair) -> int:
+    try:
+        return min(Image.open(io.BytesIO(pair.photo.read())).size)
+    except (OSError, ValueError, SyntaxError):
+        return 0
+
+
+def _pairs_below(folder: Path) -> Iterator[tuple[Pair, bool]]:
+    packs = sorted(folder.rglob("*.tar"))
+    members = [m for pack in packs for m in _tar_members(pack)] if packs else list(_loose_members(folder))
+    held_out: dict[Path, set[str]] = {}
+    by_key: dict[tuple[str, str], dict[str, Location]] = {}
+    for pack_name, name, location in members:
+        path = Path(name)
+        by_key.setdefault((pack_name, path.stem), {})[path.suffix.lower()] = location
+    for (pack_name, stem), files in sorted(by_key.items()):
+        photo = next((files[s] for s in PHOTO_SUFFIXES if s in files), None)
+        if photo is None or ".png" not in files:
+            log.warning("skipped %s in %s: it needs both a .jpg and a .png", stem, pack_name)
+            continue
+        home = photo.path.parent
+        if home not in held_out:
+            split = home / "split.json"
+            held_out[home] = set(json.loads(split.read_text())["val"]) if split.exists() else set()
+        listed = held_out[home]
+        out = stem in listed if listed else int(hashlib.sha256(stem.encode()).hexdigest(), 16) % 20 == 0
+        yield Pair(stem, photo, files[".png"], pack_name), out
+
+
+def _tar_members(pack: Path) -> Iterator[tuple[str, str, Location]]:
+    try:
+        with tarfile.open(pack) as tar:
+            for member in tar:
+                if member.isfile():
+                    yield str(pack), member.name, Location(pack, member.offset_data, member.size)
+    except tarfile.TarError as error:
+        raise DataError(f"{pack}: not a readable tar pack ({error})") from error
+
+
+def _loose_members(folder: Path) -> Iterator[tuple[str, str, Location]]:
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in (*PHOTO_SUFFIXES, ".png"):
+            yield str(folder), path.name, Location(path)
+
+
+def random_crop(
+    photo: np.ndarray, labels: np.ndarray, side: int, rng: np.random.Generator, scales: tuple[float, float] = (1.0, 1.0)
+) -> tuple[np.ndarray, np.ndarray]:
+    """A random square crop, scaled by a random factor of `scales` (where the photo is large enough), maybe mirrored.
+
+    Returns photo (side, side, 3) and labels (side, side). A factor of 0.5 takes 2*side pixels and halves them;
+    a photo smaller than the crop is enlarged to fit.
+    """
+    height, width = labels.shape
+    taken = int(round(side / rng.uniform(*scales)))
+    taken = min(taken, height, width)
+    top = int(rng.integers(0, height - taken + 1))
+    left = int(rng.integers(0, width - taken + 1))
+    photo, labels = photo[top : top + taken, left : left + taken], labels[top : top + taken, left : left + taken]
+    if taken != side:
+        resample = Image.Resampling.BOX if taken >= 2 * side else Image.Resampling.BICUBIC
+        photo = np.asarray(Image.fromarray(photo).resize((side, side), resample))
+        labels = np.asarray(Image.fromarray(labels).resize((side, side), Image.Resampling.NEAREST))
+    if rng.random() < 0.5:
+        photo, labels = photo[:, ::-1], labels[:, ::-1]
+    return np.ascontiguousarray(photo), np.ascontiguousarray(labels)
+
+
+class CropStream:
+    """Batches of random crops: batch number n is a pure function of (seed, n), so training resumes exactly."""
+
+    def __init__(
+        self, pairs: Sequence[Pair], side: int, batch: int, seed: int, scales: tuple[float, float] = (1.0, 1.0)
+    ) -> None:
+        self.pairs, self.side, self.size, self.seed, self.scales = pairs, side, batch, seed, scales
+        self.skipped: dict[str, str] = {}
+
+    def batch(self, number: int) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
+        """Photos (B, side, side, 3) uint8, labels (B, side, side) uint8, and the batch's own generator."""
+        rng = np.random.default_rng((self.seed, number))
+        photos, maps = [], []
+        for slot in range(self.size):
+            photo, labels = self._pair(self._order(number * self.size + slot), rng)
+            photo, labels = random_crop(photo, labels, self.side, rng, self.scales)
+            photos.append(photo)
+            maps.append(labels)
+        return np.stack(photos), np.stack(maps), rng
+
+    def _order(self, position: int) -> int:
+        """A fresh shuffle every epoch."""
+        epoch, place = divmod(position, len(self.pairs))
+        return int(_shuffle(self.seed, epoch, len(self.pairs))[place])
+
+    def _pair(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        for _ in range(100):
+            pair = self.pairs[index]
+            try:
+                return pair.load()
+            except DataError as error:
+                if pair.id not in self.skipped:
+                    self.skipped[pair.id] = str(error)
+                    log.warning("skipped (%d so far) %s", len(self.skipped), error)
+                index = int(rng.integers(len(self.pairs)))
+        raise DataError("100 pairs in a row could not be read; is the data folder damaged?")
+
+
+_shuffles: dict[tuple[int, int, int], np.ndarray] = {}
+
+
+def _shuffle(seed: int, epoch: int, count: int) -> np.ndarray:
+    key = (seed, epoch, count)
+    if key not in _shuffles:
+        _shuffles.clear()
+        _shuffles[key] = np.random.default_rng((seed, 7, epoch)).permutation(count)
+    return _shuffles[key]

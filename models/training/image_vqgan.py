@@ -1,0 +1,166 @@
+"""Stage `image-vqgan`: encoder, codebook and decoder of photos.
+
+Losses: L1, perceptual, commitment, and late a patch-adversarial one with feature matching. The encoder runs
+twice on each crop: on everything (those codes are what the transformers learn to draw) and on the known part
+only (those features are what the decoder reads outside the edit; iLAT, equation 4).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from ..config import ModelConfig
+from ..quantize import perplexity
+from ..vqgan import VQGAN
+from .codebook import CodebookKeeper
+from .data import CropStream, DataSet
+from .discriminator import PatchDiscriminator, adaptive_weight, hinge_loss
+from .masks import training_mask
+from .perceptual import Backbone, perceptual_distance
+from .precision import Precision
+
+CROP = 128
+
+
+class ImageVqganStage:
+    name = "image-vqgan"
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        labels: int,
+        data: DataSet,
+        precision: Precision,
+        backbone: Backbone | None,
+        *,
+        batch: int = 8,
+        seed: int = 0,
+        perceptual_weight: float = 1.0,
+        adversarial_start: int = 3500,
+        adversarial_weight: float = 0.3,
+        learning_rate: float = 4e-4,
+    ) -> None:
+        self.precision = precision
+        self.vqgan = precision.place(VQGAN(config.image_vqgan, config.semantics))
+        self.judge = precision.place(PatchDiscriminator(labels))
+        self.backbone = None if backbone is None else precision.place(backbone)
+        self.keeper = CodebookKeeper(self.vqgan.quantize)
+        self.modules: dict[str, nn.Module] = {"vqgan": self.vqgan, "judge": self.judge, "keeper": self.keeper}
+        trained = [p for n, p in self.vqgan.named_parameters() if not n.startswith("quantize.")]
+        self.optimisers: dict[str, torch.optim.Optimizer] = {
+            "vqgan": torch.optim.Adam(trained, learning_rate, betas=(0.5, 0.99)),
+            "judge": torch.optim.Adam(self.judge.parameters(), learning_rate, betas=(0.5, 0.99)),
+        }
+        self.stream = CropStream(data.train, CROP, batch, seed, scales=(0.5, 1.0))
+        self.data = data
+        self.weights = (perceptual_weight, adversarial_weight)
+        self.adversarial_start = adversarial_start
+
+    def examples(self, batch: Any) -> int:
+        return len(batch[0])
+
+    def batch(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
+        photos, maps, rng = self.stream.batch(number)
+        side = CROP // 16
+        masks = np.zeros((len(photos), 1, side, side), np.float32)
+        for mask, labels in zip(masks, maps, strict=True):
+            if rng.random() < 0.4:
+                mask[:] = 1
+            else:
+                painted = training_mask(labels, rng)
+                mask[0] = painted.reshape(side, 16, side, 16).any((1, 3))
+        pictures = torch.from_numpy(photos).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return pictures, torch.from_numpy(maps.astype(np.int64)), torch.from_numpy(masks)
+
+    def step(self, batch: tuple[Tensor, Tensor, Tensor], number: int) -> dict[str, float]:
+        pictures, labels, masks = (self.precision.move(part) for part in batch)
+        vqgan, keeper = self.vqgan, self.keeper
+        with self.precision.autocast():
+            whole = vqgan.encode(pictures)
+            known = vqgan.encode(pictures, masks, known_only=True)
+        drawn, tokens, commitment = keeper.quantise(whole.float(), number)
+        with self.precision.autocast():
+            rebuilt = vqgan.decode(torch.where(masks > 0.5, drawn, known.float()))
+        rebuilt = rebuilt.float()
+        metrics = {}
+        output = rebuilt.detach().requires_grad_()
+        pixel = (output - pictures).abs().mean()
+        loss = pixel
+        if self.backbone is not None:
+            with self.precision.autocast():
+                perceptual = perceptual_distance(self.backbone, output, pictures).mean()
+            loss = loss + self.weights[0] * perceptual
+            metrics["perceptual"] = perceptual.item()
+        (gradient,) = torch.autograd.grad(loss, output)
+        if number >= self.adversarial_start:
+            gradient = gradient + self._adversarial(output, pictures, labels, gradient, metrics)
+        self.optimisers["vqgan"].zero_grad(set_to_none=True)
+        torch.autograd.backward([rebuilt, commitment], [gradient, torch.ones_like(commitment)])
+        nn.utils.clip_grad_norm_(vqgan.parameters(), 1.0)
+        self.optimisers["vqgan"].step()
+        return {"pixel": pixel.item(), "commitment": commitment.item(), "perplexity": keeper.perplexity(), **metrics}
+
+    def _adversarial(
+        self, output: Tensor, pictures: Tensor, labels: Tensor, reconstruction: Tensor, metrics: dict[str, float]
+    ) -> Tensor:
+        """One step of the discriminator, and the gradient of the adversarial loss at the decoder's output."""
+        with self.precision.autocast():
+            fake, _ = self.judge(output.detach(), labels)
+            real, _ = self.judge(pictures, labels)
+            judged = hinge_loss(real.float(), fake.float())
+        self.optimisers["judge"].zero_grad(set_to_none=True)
+        judged.backward()
+        self.optimisers["judge"].step()
+        with self.precision.autocast():
+            fake, features = self.judge(output, labels)
+            with torch.no_grad():
+                _, targets = self.judge(pictures, labels)
+            matching = sum(((a - b).abs().mean() for a, b in zip(features, targets, strict=True)), torch.zeros(()))
+            adversarial = -fake.float().mean() + 2.0 * matching.float()
+        (gradient,) = torch.autograd.grad(adversarial, output)
+        metrics |= {"judge": judged.item(), "matching": float(matching)}
+        return self.weights[1] * adaptive_weight(reconstruction, gradient) * gradient
+
+    @torch.no_grad()
+    def evaluate(self, folder: Path, number: int) -> dict[str, float]:
+        """PSNR, perceptual distance and code perplexity on validation photos, and a contact sheet."""
+        errors, distances, tokens, sheet = [], [], [], []
+        pairs = [p for p in self.data.val if not p.id.startswith("wal_")][:: max(1, len(self.data.val) // 48)][:48]
+        for pair in pairs:
+            photo, _ = pair.load()
+            photo = photo[: photo.shape[0] // 16 * 16, : photo.shape[1] // 16 * 16][:512, :512]
+            picture = torch.from_numpy(photo.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+            picture = self.precision.move(picture)
+            with self.precision.autocast():
+                features = self.vqgan.encode(picture).float()
+                codes = self.vqgan.quantize.indices(features)
+                rebuilt = self.vqgan.decode_tokens(codes, features.shape[2], features.shape[3])
+            rebuilt = rebuilt.float().clamp(-1, 1)
+            errors.append((rebuilt - picture).square().mean().item() / 4)
+            if self.backbone is not None:
+                distances.append(perceptual_distance(self.backbone, rebuilt, picture).item())
+            tokens.append(codes.flatten().cpu())
+            if len(sheet) < 12 and photo.shape[:2] == (256, 256):
+                sheet.append(torch.cat([picture, rebuilt], 3)[0].cpu())
+        save_sheet(sheet, folder / f"{self.name}-{number:07d}.png", columns=3)
+        figures = {
+            "psnr": float(np.mean([-10 * np.log10(max(e, 1e-9)) for e in errors])),
+            "code_perplexity": perplexity(torch.cat(tokens), self.vqgan.config.codes),
+        }
+        return figures | ({"perceptual": float(np.mean(distances))} if distances else {})
+
+
+def save_sheet(pictures: list[Tensor], path: Path, columns: int) -> None:
+    """Write equally sized pictures (3, H, W) in [-1, 1] as one PNG."""
+    if not pictures:
+        return
+    rows = [torch.cat(pictures[i : i + columns], 2) for i in range(0, len(pictures) - columns + 1, columns)]
+    grid = torch.cat(rows, 1) if rows else torch.cat(pictures, 2)
+    pixels = ((grid.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    Image.fromarray(pixels).save(path)

@@ -1,0 +1,217 @@
+"""The one training loop: resumable at any second, metrics as JSON lines, evaluation every so often.
+
+Batch n and its randomness are functions of (seed, n) alone, so the position in the data is the step number
+and a run that was killed continues on the same curve from its last snapshot.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """minutes: stop after so long (None: never); steps: stop at this step; snapshot_minutes: between snapshots."""
+
+    folder: Path
+    minutes: float | None = None
+    steps: int | None = None
+    resume: bool = False
+    snapshot_minutes: float = 3.0
+    evaluate_minutes: float = 10.0
+    learning_rate: float = 4e-4
+    warmup: int = 200
+    ema: float = 0.999
+    seed: int = 0
+    quiet: bool = False
+
+
+class Stage(Protocol):
+    """One stage of training: what is trained, how a batch is made and what its loss is."""
+
+    name: str
+    modules: dict[str, nn.Module]  # trained and saved
+    optimisers: dict[str, torch.optim.Optimizer]
+
+    def batch(self, number: int) -> Any: ...  # pure function of the number; runs on a loader thread
+    def step(self, batch: Any, number: int) -> dict[str, float]: ...  # one optimisation step; returns metrics
+    def evaluate(self, folder: Path, number: int) -> dict[str, float]: ...  # with EMA weights in place
+    def examples(self, batch: Any) -> int: ...
+
+
+class Ema:
+    """Exponential moving average of the parameters of the first module of a stage."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.module, self.decay = module, decay
+        self.values = {k: v.detach().clone().float() for k, v in module.state_dict().items()}
+
+    def update(self, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for key, value in self.module.state_dict().items():
+                self.values[key].lerp_(value.float(), 1 - decay)
+
+    def swap(self) -> None:
+        """Exchange the averaged and the current values; call twice around an evaluation."""
+        current = {k: v.detach().clone().float() for k, v in self.module.state_dict().items()}
+        self.module.load_state_dict(self.values)
+        self.values = current
+
+
+def run(stage: Stage, settings: LoopSettings) -> dict[str, float]:
+    """Train until the minutes or steps are over; returns the last evaluation's figures."""
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    snapshot = settings.folder / "state.safetensors"
+    ema = Ema(next(iter(stage.modules.values())), settings.ema)
+    step, seen_seconds = 0, 0.0
+    if settings.resume and snapshot.exists():
+        step, seen_seconds = load_snapshot(snapshot, stage, ema)
+    loader = _Loader(stage.batch, step)
+    started = marked = snapped = evaluated = time.monotonic()
+    images, sums, count = 0, dict[str, float](), 0
+    figures: dict[str, float] = {}
+    try:
+        while not _over(settings, step, started):
+            batch = loader.next()
+            for group in (g for o in stage.optimisers.values() for g in o.param_groups):
+                group["lr"] = settings.learning_rate * group.get("scale", 1.0) * min(1.0, (step + 1) / settings.warmup)
+            torch.manual_seed((settings.seed << 32) + step)
+            metrics = stage.step(batch, step)
+            step += 1
+            ema.update(step)
+            images += stage.examples(batch)
+            count += 1
+            for key, value in metrics.items():
+                sums[key] = sums.get(key, 0.0) + value
+            now = time.monotonic()
+            if now - marked > 20 or step == settings.steps:
+                line = {k: round(v / count, 5) for k, v in sums.items()}
+                speed = images / (now - marked)
+                seconds = seen_seconds + now - started
+                _log(settings, stage.name, {"step": step, "seconds": round(seconds), "per_second": round(speed, 2), **line})
+                marked, images, sums, count = now, 0, {}, 0
+            if now - snapped > 60 * settings.snapshot_minutes:
+                save_snapshot(snapshot, stage, ema, step, seen_seconds + now - started)
+                snapped = now
+            if now - evaluated > 60 * settings.evaluate_minutes:
+                figures = _evaluate(stage, ema, settings, step)
+                evaluated = time.monotonic()
+    finally:
+        loader.stop()
+    save_snapshot(snapshot, stage, ema, step, seen_seconds + time.monotonic() - started)
+    return _evaluate(stage, ema, settings, step) or figures
+
+
+def _over(settings: LoopSettings, step: int, started: float) -> bool:
+    if settings.steps is not None and step >= settings.steps:
+        return True
+    return settings.minutes is not None and time.monotonic() - started > 60 * settings.minutes
+
+
+def _evaluate(stage: Stage, ema: Ema, settings: LoopSettings, step: int) -> dict[str, float]:
+    ema.swap()
+    for module in stage.modules.values():
+        module.eval()
+    try:
+        with torch.no_grad():
+            figures = stage.evaluate(settings.folder, step)
+    finally:
+        ema.swap()
+        for module in stage.modules.values():
+            module.train()
+    _log(settings, f"{stage.name} evaluation", {"step": step, **{k: round(v, 5) for k, v in figures.items()}})
+    return figures
+
+
+def _log(settings: LoopSettings, name: str, values: dict[str, Any]) -> None:
+    with (settings.folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"stage": name, **values}) + "\n")
+    if not settings.quiet:
+        print(f"{name}: " + "  ".join(f"{k} {v}" for k, v in values.items()), file=sys.stderr, flush=True)
+
+
+class _Loader:
+    """Prepares batches ahead of the training step on a thread of its own."""
+
+    def __init__(self, make: Callable[[int], Any], start: int, ahead: int = 4) -> None:
+        self._queue: queue.Queue[Any] = queue.Queue(ahead)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, args=(make, start), daemon=True)
+        self._thread.start()
+
+    def _work(self, make: Callable[[int], Any], number: int) -> None:
+        while not self._stopped.is_set():
+            try:
+                item: Any = make(number)
+            except Exception as error:  # handed over to the training thread, which raises it
+                item = error
+            while not self._stopped.is_set():
+                try:
+                    self._queue.put(item, timeout=0.2)
+                    break
+                except queue.Full:
+                    continue
+            number += 1
+
+    def next(self) -> Any:
+        item = self._queue.get()
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join(timeout=10)
+
+
+def save_snapshot(path: Path, stage: Stage, ema: Ema, step: int, seconds: float) -> None:
+    """Write weights, EMA, optimisers and position in one atomic file."""
+    tensors: dict[str, Tensor] = {f"ema.{k}": v for k, v in ema.values.items()}
+    for name, module in stage.modules.items():
+        tensors |= {f"module.{name}.{k}": v for k, v in module.state_dict().items()}
+    for name, optimiser in stage.optimisers.items():
+        for index, slots in optimiser.state_dict()["state"].items():
+            for key, value in slots.items():
+                tensors[f"optimiser.{name}.{index}.{key}"] = torch.as_tensor(value)
+    temporary = path.with_suffix(".part")
+    plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    save_file(plain, str(temporary), metadata={"step": str(step), "seconds": str(seconds)})
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load_snapshot(path: Path, stage: Stage, ema: Ema) -> tuple[int, float]:
+    """Restore what `save_snapshot` wrote; returns step and seconds trained so far."""
+    with safe_open(str(path), framework="pt") as file:
+        facts = file.metadata()
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    ema.values = _under(tensors, "ema.")
+    for name, module in stage.modules.items():
+        module.load_state_dict(_under(tensors, f"module.{name}."))
+    for name, optimiser in stage.optimisers.items():
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in _under(tensors, f"optimiser.{name}.").items():
+            index, slot = key.split(".", 1)
+            state.setdefault(int(index), {})[slot] = value
+        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    return int(facts["step"]), float(facts["seconds"])
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}

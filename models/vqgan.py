@@ -1,0 +1,208 @@
+"""VQGAN of pictures and of label maps (specification, section 7; iLAT, equation 4).
+
+Encoder: (B, in, H, W) -> features (B, embed, H/16, W/16); codebook: features <-> tokens; decoder: features
+-> (B, out, H, W). Parameter names are the published ones.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import Semantics, VQGANConfig
+from .masking import AttentionBlock, MaskedConv2d, Norm, PositionNorm, Region
+from .quantize import Codebook
+
+
+def make_norm(channels: int, kind: str) -> nn.Module:
+    return Norm(channels) if kind == "group" else PositionNorm(channels)
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, inputs: int, outputs: int, norm: str) -> None:
+        super().__init__()
+        self.norm1 = make_norm(inputs, norm)
+        self.conv1 = MaskedConv2d(inputs, outputs)
+        self.norm2 = make_norm(outputs, norm)
+        self.conv2 = MaskedConv2d(outputs, outputs)
+        self.nin_shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else None
+
+    def forward(self, x: Tensor, region: Region | None = None) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x, region)), region)
+        h = self.conv2(F.silu(self.norm2(h, region)), region)
+        return (x if self.nin_shortcut is None else self.nin_shortcut(x)) + h
+
+
+class Level(nn.Module):
+    """One resolution: residual blocks, each followed by attention at the coarsest level."""
+
+    def __init__(self, inputs: int, outputs: int, blocks: int, attention: bool, norm: str) -> None:
+        super().__init__()
+        self.block = nn.ModuleList(ResidualBlock(inputs if i == 0 else outputs, outputs, norm) for i in range(blocks))
+        self.attn = nn.ModuleList(AttentionBlock(outputs) for _ in range(blocks if attention else 0))
+        self.downsample: nn.Module | None = None
+        self.upsample: nn.Module | None = None
+
+    def forward(self, x: Tensor, region: Region | None = None) -> Tensor:
+        for index, block in enumerate(self.block):
+            x = block(x, region)
+            if len(self.attn):
+                x = self.attn[index](x, region)
+        return x
+
+
+class Downsample(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = MaskedConv2d(channels, channels, stride=2)
+
+    def forward(self, x: Tensor, region: Region | None = None) -> Tensor:
+        return self.conv(x, region)
+
+
+class Upsample(nn.Module):
+    """Nearest doubling, then a 3x3 convolution."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = MaskedConv2d(inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+class Middle(nn.Module):
+    def __init__(self, channels: int, attention: bool, norm: str) -> None:
+        super().__init__()
+        self.block_1 = ResidualBlock(channels, channels, norm)
+        self.attn_1 = AttentionBlock(channels) if attention else None
+        self.block_2 = ResidualBlock(channels, channels, norm) if attention else None
+
+    def forward(self, x: Tensor, region: Region | None = None) -> Tensor:
+        x = self.block_1(x, region)
+        if self.attn_1 is not None and self.block_2 is not None:
+            x = self.block_2(self.attn_1(x, region), region)
+        return x
+
+
+class Encoder(nn.Module):
+    def __init__(self, config: VQGANConfig) -> None:
+        super().__init__()
+        channels = config.channels
+        self.stem = config.stem
+        self.conv_in = MaskedConv2d(config.in_channels * config.stem**2, channels[0])
+        self.down = nn.ModuleList()
+        for index, outputs in enumerate(channels):
+            last = index == len(channels) - 1
+            inputs = channels[max(0, index - 1)]
+            level = Level(inputs, outputs, config.res_blocks, config.attention and last, config.norm)
+            level.downsample = None if last else Downsample(outputs)
+            self.down.append(level)
+        self.mid = Middle(channels[-1], config.attention, config.norm)
+        self.norm_out = make_norm(channels[-1], config.norm)
+        self.conv_out = MaskedConv2d(channels[-1], config.z_channels)
+
+    def forward(self, x: Tensor, region: Region | None = None) -> Tensor:
+        if self.stem > 1:
+            x = F.pixel_unshuffle(x, self.stem)
+        x = self.conv_in(x, region)
+        for level in self.down:
+            x = level(x, region)
+            if level.downsample is not None:
+                x = level.downsample(x, region)
+        x = self.mid(x, region)
+        return self.conv_out(F.silu(self.norm_out(x, region)), region)
+
+
+class TailStep(nn.Module):
+    """One doubling towards full resolution with few channels."""
+
+    def __init__(self, inputs: int, outputs: int, norm: str) -> None:
+        super().__init__()
+        self.upsample = Upsample(inputs, outputs)
+        self.norm = make_norm(outputs, norm)
+        self.conv = MaskedConv2d(outputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.upsample(x)
+        return x + self.conv(F.silu(self.norm(x)))
+
+
+class Decoder(nn.Module):
+    def __init__(self, config: VQGANConfig) -> None:
+        super().__init__()
+        channels = config.channels
+        self.conv_in = MaskedConv2d(config.z_channels, channels[-1])
+        self.mid = Middle(channels[-1], config.attention, config.norm)
+        levels: list[nn.Module] = []
+        for index, outputs in enumerate(channels):
+            last = index == len(channels) - 1
+            inputs = channels[min(index + 1, len(channels) - 1)]
+            level = Level(inputs, outputs, config.res_blocks + 1, config.attention and last, config.norm)
+            level.upsample = Upsample(outputs, outputs) if index > 0 else None
+            levels.append(level)
+        self.up = nn.ModuleList(levels)
+        ends = (channels[0], *config.tail)
+        self.tail = nn.ModuleList(TailStep(a, b, config.norm) for a, b in zip(ends, ends[1:], strict=False))
+        self.norm_out = make_norm(ends[-1], config.norm)
+        self.conv_out = MaskedConv2d(ends[-1], config.out_channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        x = self.mid(self.conv_in(features))
+        for level in reversed(self.up):
+            x = level(x)
+            if level.upsample is not None:
+                x = level.upsample(x)
+        for step in self.tail:
+            x = step(x)
+        return self.conv_out(F.silu(self.norm_out(x)))
+
+
+class VQGAN(nn.Module):
+    """Encoder, codebook and decoder of one kind of picture."""
+
+    def __init__(self, config: VQGANConfig, semantics: Semantics) -> None:
+        super().__init__()
+        self.config = config
+        self.semantics = semantics
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.quantize = Codebook(config.codes, config.embed_dim)
+        self.quant_conv = nn.Conv2d(config.z_channels, config.embed_dim, 1)
+        self.post_quant_conv = nn.Conv2d(config.embed_dim, config.z_channels, 1)
+
+    def encode(self, picture: Tensor, mask: Tensor | None = None, known_only: bool = False) -> Tensor:
+        """Features before quantisation.
+
+        picture: (B, in, H, W) float, photos in [-1, 1]; H and W multiples of 16.
+        mask: (B or 1, 1, h, w) float, 1 = masked; the features of unmasked cells do not depend on any pixel under it.
+        known_only: features at masked cells are not wanted and come out as garbage.
+        Returns (B, embed, H/16, W/16).
+        """
+        region = None
+        if self.config.masked:
+            if mask is None and self.semantics is Semantics.REFERENCE:  # region norm is always on there
+                mask = picture.new_zeros(picture.shape[0], 1, *picture.shape[2:])
+            if mask is not None:
+                region = Region(mask, self.semantics, known_only)
+        if region is not None and known_only:
+            picture = picture * (1 - region.at(picture))
+        return self.quant_conv(self.encoder(picture, region))
+
+    def decode(self, features: Tensor) -> Tensor:
+        """Features (B, embed, h, w) -> picture (B, out, 16h, 16w)."""
+        return self.decoder(self.post_quant_conv(features))
+
+    def decode_tokens(self, tokens: Tensor, height: int, width: int) -> Tensor:
+        """Tokens (B, h*w) in raster order -> picture (B, out, 16h, 16w)."""
+        return self.decode(self.quantize.features(tokens, height, width))
+
+    def mix(self, tokens: Tensor, known: Tensor, mask: Tensor) -> Tensor:
+        """Codes inside the edit, unquantised features outside it (iLAT, equation 4).
+
+        tokens: (B, h*w) int64; known: (B or 1, embed, h, w); mask: (B or 1, 1, h, w), 1 = generated.
+        Returns features (B, embed, h, w).
+        """
+        drawn = self.quantize.features(tokens, known.shape[2], known.shape[3])
+        return torch.where(mask > 0.5, drawn, known)
