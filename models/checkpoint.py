@@ -7,6 +7,8 @@ weights are the safetensors format (an 8-byte little-endian header length, a JSO
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import hashlib
 import json
 import math
@@ -76,9 +78,7 @@ def default_checkpoint_folder() -> Path:
     return DEFAULT_CHECKPOINT
 
 
-def load_checkpoint(
-    folder: str | Path, expected_shapes: Callable[[ModelConfig], Shapes] | None = None
-) -> Checkpoint:
+def load_checkpoint(folder: str | Path, expected_shapes: Callable[[ModelConfig], Shapes] | None = None) -> Checkpoint:
     """Read a checkpoint folder, values as float32 on the CPU.
 
     expected_shapes: gives the names and shapes that the networks of a config have; with it, every tensor must be
@@ -98,7 +98,7 @@ def load_checkpoint(
         if sum(entry.end - entry.begin for header in headers.values() for entry in header.values()) > _MAX_TOTAL_BYTES:
             _fail(folder, "holds more than 16 GiB of weights", "this is no Scenebrush checkpoint")
         if expected_shapes is not None:
-            check_shapes(folder, shapes, expected_shapes(card.config))
+            check_shapes(folder, shapes, _expected(folder, card.config, expected_shapes))
         tensors: dict[str, torch.Tensor] = {}
         for name, digest in card.files.items():
             tensors.update(_read_tensors(folder / name, headers[name], digest))
@@ -131,11 +131,11 @@ def save_checkpoint(
     if dtype not in _DTYPES.values():
         _fail(folder, f"cannot store {dtype}", "choose torch.float16, torch.bfloat16 or torch.float32")
     card: dict[str, Any] = {"format": CARD_FORMAT, "name": name, "config": config.to_json()}
-    card |= {"label_set": _label_set_json(label_set), "training": dict(training), "files": {}}
+    card |= {"label_set": dataclasses.asdict(label_set), "training": dict(training), "files": {}}
     try:
         _parse_card(folder / CARD_NAME, _card_bytes(card))
         groups = _groups(tensors, dtype.itemsize, max_file_bytes)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         _fail(folder / CARD_NAME, f"cannot be written ({error})", "give names and training facts that fit JSON")
     if not groups:
         _fail(folder, "there are no tensors to save", "pass the networks' state")
@@ -197,7 +197,7 @@ def _parse_card(path: Path, content: bytes) -> _Card:
     if type(number) is int and number > CARD_FORMAT:
         _fail(path, f"has card format {number}, this is made for {CARD_FORMAT}", "a newer Scenebrush is needed")
     if type(number) is not int or number != CARD_FORMAT:
-        _fail(path, f"has card format {number!r} instead of {CARD_FORMAT}", "this is no Scenebrush checkpoint card")
+        _fail(path, f"its card format is not {CARD_FORMAT}", "this is no Scenebrush checkpoint; choose another folder")
     odd = sorted(set(data) ^ set(_CARD_FIELDS))
     if odd:
         state = "unknown" if odd[0] in data else "missing"
@@ -218,7 +218,7 @@ def _parse_card(path: Path, content: bytes) -> _Card:
         label_set = label_set_from_json(data["label_set"])
     except CheckpointError as error:
         _fail(path, str(error), "correct the card or copy it again")
-    except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
+    except (TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
         _fail(path, f"config or label set has an impossible value ({error})", "correct the card or copy it again")
     return _Card(name, config, label_set, training, files)
 
@@ -237,6 +237,13 @@ def _check_plausible(value: Any, where: str) -> None:
         limit = _MAX_LAYERS if where.endswith(("_layers", ".res_blocks")) else _MAX_INTEGER
         if not 0 <= value <= limit:
             raise CheckpointError(f"{where}: {value} is not within 0 to {limit}")
+
+
+def _expected(folder: Path, config: ModelConfig, expected_shapes: Callable[[ModelConfig], Shapes]) -> Shapes:
+    try:
+        return expected_shapes(config)
+    except (ValueError, ArithmeticError, RuntimeError) as error:
+        _fail(folder / CARD_NAME, f"no network can be built from its config ({error})", "correct the card")
 
 
 def _read_header(path: Path) -> dict[str, _Entry]:
@@ -287,9 +294,10 @@ def _read_tensors(path: Path, header: Mapping[str, _Entry], digest: str) -> dict
         _fail(path, "does not have the SHA-256 that the card says: damaged or changed", "copy or download it again")
     tensors = {}
     for key, entry in header.items():
-        # `frombuffer` refuses empty ranges.
         count = math.prod(entry.shape)
-        flat = torch.frombuffer(content, dtype=entry.dtype, count=count, offset=entry.begin) if count else torch.empty(0)
+        flat = torch.empty(0)  # `frombuffer` refuses empty ranges
+        if count:
+            flat = torch.frombuffer(content, dtype=entry.dtype, count=count, offset=entry.begin)
         tensors[key] = flat.reshape(entry.shape).to(torch.float32, copy=True)
         if not torch.isfinite(tensors[key]).all():
             _fail(path, f"{_quoted(key)} holds values that are not finite", "take an earlier checkpoint")
@@ -298,10 +306,11 @@ def _read_tensors(path: Path, header: Mapping[str, _Entry], digest: str) -> dict
 
 def _json_object(path: Path, content: bytes) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        result = dict(pairs)
-        if len(result) != len(pairs):
-            keys = [key for key, _ in pairs]
-            raise ValueError(f"{_quoted(next(key for key in keys if keys.count(key) > 1))} appears twice")
+        result: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in result:
+                raise ValueError(f"duplicate key {_quoted(key)}")
+            result[key] = value
         return result
 
     def constant(text: str) -> NoReturn:
@@ -360,8 +369,8 @@ def _write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    if os.name == "posix":
-        # Without this, the new name may not survive a power cut even though the content does.
+    # Without this the new name may not survive a power cut; where folders cannot be synced, nothing more can be done.
+    with contextlib.suppress(OSError):
         directory = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
@@ -371,11 +380,6 @@ def _write_atomically(path: Path, content: bytes) -> None:
 
 def _card_bytes(card: Mapping[str, Any]) -> bytes:
     return (json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
-
-
-def _label_set_json(label_set: LabelSet) -> dict[str, Any]:
-    labels = [{"name": one.name, "color": list(one.color), "rare": one.rare} for one in label_set.labels]
-    return {"name": label_set.name, "labels": labels}
 
 
 def _digest(files: Mapping[str, str], config: ModelConfig) -> str:
