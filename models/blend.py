@@ -9,59 +9,46 @@ import cv2
 import numpy as np
 
 MAX_BAND = 24.0  # pixels; how far the transition reaches into a large painted area
+BLEND_MARGIN = 48  # pixels round the edit that the pyramid looks at
 
 
 def blend(generated: np.ndarray, original: np.ndarray, paint: np.ndarray) -> np.ndarray:
     """Blend `generated` into `original` where painted.
 
-    generated, original: (H, W, 3) uint8 of any size; paint: (H, W) bool. Returns (H, W, 3) uint8, equal to
-    `original` in every byte outside the paint.
+    generated, original: (h, w, 3) uint8 of any size, the edit with up to BLEND_MARGIN pixels round it; paint:
+    (h, w) bool. What lies beyond the arrays counts as painted (it is beyond the photo's border).
+    Returns (h, w, 3) uint8, equal to `original` in every byte outside the paint.
     """
     if not paint.any():
         return original.copy()
-    rows, columns = np.flatnonzero(paint.any(1)), np.flatnonzero(paint.any(0))
-    margin = 2 * int(MAX_BAND)
-    box = (
-        slice(max(0, rows[0] - margin), rows[-1] + 1 + margin),
-        slice(max(0, columns[0] - margin), columns[-1] + 1 + margin),
-    )
-    result = original.copy()
-    result[box] = _blend_box(generated[box], original[box], paint[box])
-    return result
-
-
-def _blend_box(generated: np.ndarray, original: np.ndarray, paint: np.ndarray) -> np.ndarray:
     height, width = paint.shape
-    inside = cv2.distanceTransform(np.pad(paint, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    # The photo's border is no border of the edit, so the distance there must not fall.
-    inside = _ignore_photo_border(inside, paint)
+    inside = _depth(paint)
     band = min(MAX_BAND, max(1.0, 0.4 * float(inside.max())))
     weight = np.clip((inside - 0.5) / band, 0.0, 1.0).astype(np.float32)
     weight = weight * weight * (3 - 2 * weight)
-    levels = max(1, min(5, int(np.log2(max(band, 1.0))) + 1))
+    levels = max(1, min(5, int(np.log2(band)) + 1))
     pad = (-height % 2**levels, -width % 2**levels)
 
     def padded(x: np.ndarray) -> np.ndarray:
         return cv2.copyMakeBorder(x.astype(np.float32), 0, pad[0], 0, pad[1], cv2.BORDER_REPLICATE)
 
     mixed = _pyramid_blend(padded(generated), padded(original), padded(weight), levels)[:height, :width]
-    # Near the border the pyramid still holds some of both pictures; the weight takes it back to the photo.
+    # Near the border the pyramid still holds some of both pictures; the depth takes it back to the photo.
     edge = np.clip(inside / max(1.0, band / 4), 0.0, 1.0)[:, :, None]
     mixed = mixed * edge + original * (1 - edge)
     return np.where(paint[:, :, None], np.clip(np.rint(mixed), 0, 255).astype(np.uint8), original)
 
 
-def _ignore_photo_border(inside: np.ndarray, paint: np.ndarray) -> np.ndarray:
-    """Distance to the nearest unpainted pixel, where outside the array counts as painted."""
-    padded = np.pad(paint.astype(np.uint8), 1, mode="edge")
+def _depth(paint: np.ndarray) -> np.ndarray:
+    """(h, w) float32: distance in pixels of each painted pixel to the nearest unpainted one."""
+    padded = np.pad(paint, 1, mode="edge").astype(np.uint8)
     if padded.all():
-        return np.full(paint.shape, MAX_BAND * 4, np.float32)
-    return np.maximum(inside, cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1])
+        return np.full(paint.shape, 4 * MAX_BAND, np.float32)
+    return cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
 
 
 def _pyramid_blend(first: np.ndarray, second: np.ndarray, weight: np.ndarray, levels: int) -> np.ndarray:
     """Blend float32 pictures band by band: weight 1 takes `first`."""
-    result = np.zeros(0)
     stack = []
     for _ in range(levels):
         smaller = [cv2.pyrDown(x) for x in (first, second, weight)]

@@ -78,6 +78,11 @@ def default_checkpoint_folder() -> Path:
     return DEFAULT_CHECKPOINT
 
 
+def read_label_set(folder: str | Path) -> LabelSet:
+    """The label set of a checkpoint folder, without reading its weights; raises CheckpointError."""
+    return _read_card(Path(folder)).label_set
+
+
 def load_checkpoint(folder: str | Path, expected_shapes: Callable[[ModelConfig], Shapes] | None = None) -> Checkpoint:
     """Read a checkpoint folder, values as float32 on the CPU.
 

@@ -30,7 +30,7 @@ class Codebook(nn.Module):
     def features(self, tokens: Tensor, height: int, width: int) -> Tensor:
         """Tokens (B, h*w) in raster order -> (B, dim, h, w)."""
         vectors = self.embedding(tokens).view(tokens.shape[0], height, width, -1)
-        return vectors.permute(0, 3, 1, 2)
+        return vectors.permute(0, 3, 1, 2).contiguous()
 
     def straight_through(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """(B, dim, h, w) -> quantised features with the identity as gradient, and the tokens (B, h*w)."""

@@ -137,14 +137,14 @@ class Progress:
 class Patch:
     """The generated pixels of one window, blended: rows y.. and columns x.. of the photo.
 
-    pixels: (h, w, 3) uint8, equal to the photo where nothing was painted.
-    generated: (h, w, 3) uint8, the generated picture before blending, at the photo's scale.
+    pixels: (h, w, 3) uint8, equal to the photo where this window edits nothing.
+    mask: (h, w) bool, the painted pixels that this window edits.
     """
 
     x: int
     y: int
     pixels: np.ndarray
-    generated: np.ndarray
+    mask: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -180,5 +180,6 @@ class Candidate:
         result = photo.copy()
         for patch in self.patches:
             height, width = patch.pixels.shape[:2]
-            result[patch.y : patch.y + height, patch.x : patch.x + width] = patch.pixels
+            target = result[patch.y : patch.y + height, patch.x : patch.x + width]
+            target[patch.mask] = patch.pixels[patch.mask]
         return result

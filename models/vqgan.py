@@ -198,6 +198,14 @@ class VQGAN(nn.Module):
         """Tokens (B, h*w) in raster order -> picture (B, out, 16h, 16w)."""
         return self.decode(self.quantize.features(tokens, height, width))
 
+    def use_strips(self) -> bool:
+        """Decode in strips from now on: less memory, the same pixels. Returns False when that is on already."""
+        convolutions = [m for m in self.decoder.modules() if isinstance(m, MaskedConv2d)]
+        fresh = not all(m.strips for m in convolutions)
+        for convolution in convolutions:
+            convolution.strips = True
+        return fresh
+
     def mix(self, tokens: Tensor, known: Tensor, mask: Tensor) -> Tensor:
         """Codes inside the edit, unquantised features outside it (iLAT, equation 4).
 

@@ -1,0 +1,296 @@
+"""The command line: `main.py [PHOTO]` opens the editor, the subcommands run without a window.
+
+Expected errors are one line on stderr and exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from models.errors import RequestError, ScenebrushError
+
+COMMANDS = ("edit", "labels", "segment", "convert", "parity", "bench", "train")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors in one line, without the usage text."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"scenebrush: {message}; see `{self.prog} --help`", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if given and given[0] in COMMANDS:
+            options = _command_parser().parse_args(given)
+            action: Callable[[argparse.Namespace], int] = options.action
+            return action(options)
+        return _open_editor(_editor_parser().parse_args(given))
+    except ScenebrushError as error:
+        print(f"scenebrush: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("scenebrush: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+# --- parsers ---------------------------------------------------------------------------------------------
+
+
+def _editor_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="scenebrush",
+        description="Paint what should be there over a landscape photo.",
+        epilog=f"Without a window: scenebrush {{{','.join(COMMANDS)}}} --help",
+    )
+    parser.add_argument("photo", nargs="?", type=Path, help="photo to open (a sample photo without it)")
+    _common(parser)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoint", type=Path, help="checkpoint folder (default: the one that ships)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--threads", type=int, help="CPU threads")
+
+
+def _command_parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="scenebrush", description="Scenebrush without a window.")
+    commands = parser.add_subparsers(required=True, parser_class=_Parser)
+
+    def command(name: str, text: str, action: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.set_defaults(action=action)
+        return made
+
+    _edit_options(command("edit", "Edit a photo: candidates, contact sheet and edit.json into a folder.", _edit))
+    _common(command("labels", "List the labels of a checkpoint.", _labels))
+    made = command("segment", "Write the suggested label map of a photo.", _segment)
+    made.add_argument("photo", type=Path)
+    made.add_argument("--out", type=Path, required=True, metavar="MAP.png")
+    _common(made)
+    made = command("convert", "Convert published .ckpt files into a checkpoint folder.", _convert)
+    made.add_argument("sga", type=Path, metavar="SGA.ckpt")
+    made.add_argument("guiding", type=Path, metavar="GUIDING.ckpt")
+    made.add_argument("--config", required=True, help="asset-landscape-1024, asset-coco-512, or a JSON file")
+    made.add_argument("--out", type=Path, required=True, metavar="DIR")
+    made = command("parity", "Compare the engine with a fixture of the published model.", _parity)
+    made.add_argument("fixture", type=Path, metavar="DIR")
+    made.add_argument("--json", type=Path, metavar="FILE")
+    made = command("bench", "Measure the sampler and whole edits on this machine.", _bench)
+    made.add_argument("--json", type=Path, metavar="FILE")
+    made.add_argument("--published-size", action="store_true", help="also a random model of the published size")
+    made.add_argument("--tokens", type=int, default=24, help="tokens to draw in each measurement")
+    _common(made)
+    _train_options(command("train", "Train one stage, all of them, or export a checkpoint.", _train))
+    return parser
+
+
+def _edit_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("--mask", type=Path, metavar="MASK.png", help="paint --label where this is non-zero")
+    parser.add_argument("--label", metavar="NAME")
+    parser.add_argument("--paint", type=Path, metavar="PAINT.png", help="label indices; 255 = not painted")
+    parser.add_argument("--labels", type=Path, metavar="MAP.png", help="label map of the photo (default: suggested)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--samples", type=int, default=4)
+    parser.add_argument("--keep", type=int, help="keep the N most likely candidates")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--top-k", type=int, default=100)
+    parser.add_argument("--window", choices=("auto", "256", "512", "1024"), default="auto")
+    parser.add_argument("--quiet", action="store_true")
+    _common(parser)
+
+
+def _train_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("stage", choices=("label-vqgan", "image-vqgan", "guide", "sga", "segmenter", "all", "export"))
+    parser.add_argument("--data", type=Path, action="append", default=[], metavar="DIR", help="may be repeated")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the state of the stages is kept")
+    parser.add_argument("--out", type=Path, default=Path("checkpoints/default"), help="checkpoint folder of `export`")
+    parser.add_argument("--name", default="default", help="name of the exported checkpoint")
+    parser.add_argument("--label-set", type=Path, help="JSON file with the labels (default: landscape-20)")
+    parser.add_argument("--backbone", type=Path, help="weights of the perceptual loss (image-vqgan)")
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--max-minutes", type=float)
+    parser.add_argument("--max-steps", type=int)
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--adversarial-start", type=int, help="step at which the adversarial loss begins")
+    parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--threads", type=int)
+
+
+# --- commands --------------------------------------------------------------------------------------------
+
+
+def _threads(options: argparse.Namespace) -> None:
+    if options.threads is not None:
+        if options.threads < 1:
+            raise RequestError(f"threads is {options.threads}; use at least 1")
+        import torch
+
+        torch.set_num_threads(options.threads)
+
+
+def _open_editor(options: argparse.Namespace) -> int:
+    _threads(options)
+    if not _has_display():
+        return _edit_sample(options)
+    from app.ui.app import run_editor
+
+    return run_editor(options.photo, options.checkpoint, options.device)
+
+
+def _has_display() -> bool:
+    if not sys.platform.startswith("linux"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or os.environ.get("QT_QPA_PLATFORM"))
+
+
+def _edit_sample(options: argparse.Namespace) -> int:
+    """Without a display: edit the sample photo into ./scenebrush-sample and say where the pictures are."""
+    sample = Path(__file__).resolve().parent.parent / "resources" / "sample"
+    print("scenebrush: there is no display, so no window can open; editing the sample photo instead", file=sys.stderr)
+    out = Path.cwd() / "scenebrush-sample"
+    photo = next(iter(sorted(sample.glob("*.jpg"))), None)
+    if photo is None:
+        raise RequestError(f"{sample}: the sample photo is missing; use `scenebrush edit PHOTO …`")
+    arguments = ["edit", str(photo), "--paint", str(photo.with_suffix(".paint.png")), "--out", str(out)]
+    arguments += ["--labels", str(photo.with_suffix(".png")), "--device", options.device]
+    if options.checkpoint is not None:
+        arguments += ["--checkpoint", str(options.checkpoint)]
+    code = main(arguments)
+    if code == 0:
+        print(f"The pictures are in {out} (look at contact-sheet.png first).")
+    return code
+
+
+def _edit(options: argparse.Namespace) -> int:
+    if (options.paint is None) == (options.mask is None):
+        raise RequestError("give either --mask MASK.png with --label NAME, or --paint PAINT.png")
+    if options.mask is not None and options.label is None:
+        raise RequestError("--mask needs --label NAME, the label to paint; see `scenebrush labels`")
+    _threads(options)
+    from models.request import SamplingSettings
+
+    from .headless import EditFiles, edit
+    from .progress_bar import ProgressBar
+
+    settings = SamplingSettings(
+        samples=options.samples, keep=options.keep, seed=options.seed, temperature=options.temperature, top_k=options.top_k
+    )
+    files = EditFiles(options.photo, options.out, options.mask, options.label, options.paint, options.labels)
+    window = options.window if options.window == "auto" else int(options.window)
+    with ProgressBar(options.samples, shown=not options.quiet) as bar:
+        kept = edit(files, settings, window, lambda: _engine(options), bar.update)
+    if not options.quiet:
+        best = kept[0]
+        print(f"{len(kept)} candidates in {options.out}, best {best.nats_per_token:.3f} nats per token")
+    return 0
+
+
+def _engine(options: argparse.Namespace):  # type: ignore[no-untyped-def]
+    from models.editor import open_editor
+
+    return open_editor(options.checkpoint, options.device)
+
+
+def _labels(options: argparse.Namespace) -> int:
+    from models.checkpoint import default_checkpoint_folder, read_label_set
+
+    label_set = read_label_set(options.checkpoint or default_checkpoint_folder())
+    for index, label in enumerate(label_set.labels):
+        rare = "  (rare in the training photos)" if label.rare else ""
+        print(f"{index:3d}  {label.name:<20} #{label.color[0]:02x}{label.color[1]:02x}{label.color[2]:02x}{rare}")
+    return 0
+
+
+def _segment(options: argparse.Namespace) -> int:
+    _threads(options)
+    import numpy as np
+
+    from .io.maps import save_index_map
+    from .io.photo import load_photo
+
+    photo = load_photo(options.photo)
+    engine = _engine(options)
+    colors = np.array([label.color for label in engine.label_set.labels], np.uint8)
+    save_index_map(options.out, engine.suggest_labels(photo.rgb8), colors)
+    return 0
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from models.convert import convert
+    from models.networks import expected_shapes
+
+    print(f"written to {convert(options.sga, options.guiding, options.config, options.out, expected_shapes)}")
+    return 0
+
+
+def _parity(options: argparse.Namespace) -> int:
+    import torch
+
+    from models.parity import check_fixture
+
+    torch.set_num_threads(1)  # as the fixtures were made
+    compared = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for comparison in check_fixture(options.fixture, Path(scratch) / "converted"):
+            print(comparison.line(), flush=True)
+            compared.append(comparison)
+    failed = sum(not c.ok for c in compared)
+    print(f"{len(compared)} comparisons, {failed} failed")
+    if options.json is not None:
+        options.json.write_text(json.dumps([c.__dict__ for c in compared], indent=1) + "\n")
+    return 1 if failed else 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    _threads(options)
+    from models.bench import bench
+
+    return bench(options.checkpoint, options.published_size, options.tokens, options.json)
+
+
+def _train(options: argparse.Namespace) -> int:
+    _threads(options)
+    from models.training.train import LABELS, Options, export, train_all, train_stage
+
+    chosen = Options(
+        data=tuple(options.data),
+        runs=options.runs,
+        minutes=options.max_minutes,
+        steps=options.max_steps,
+        resume=options.resume,
+        device=options.device,
+        labels=options.label_set or LABELS,
+        backbone=options.backbone,
+        batch=options.batch,
+        quiet=options.quiet,
+        adversarial_start=options.adversarial_start,
+    )
+    if options.stage == "export":
+        export(chosen, options.out, options.name)
+        print(f"written to {options.out}")
+    elif not options.data:
+        raise RequestError("give --data DIR, a folder with photo + label-map pairs")
+    elif options.stage == "all":
+        train_all(chosen)
+        export(chosen, options.out, options.name)
+    else:
+        train_stage(options.stage, chosen)
+    return 0

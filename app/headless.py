@@ -1,0 +1,189 @@
+"""An edit without a window: read the files, draw, rank, write a folder."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.config import LabelSet
+from models.editor import SceneEditor
+from models.errors import RequestError, ScenebrushError
+from models.ranking import rank
+from models.request import NOT_PAINTED, Candidate, EditRequest, Progress, SamplingSettings
+
+from .io.contact_sheet import contact_sheet
+from .io.depth import to_full_depth
+from .io.maps import load_index_map, load_mask
+from .io.photo import Photo, load_photo
+from .io.save import save_photo
+
+
+class OutputError(ScenebrushError):
+    """The output folder cannot be written."""
+
+
+@dataclass(frozen=True)
+class EditFiles:
+    """What `edit` reads and writes: a mask with one label, or a map of painted labels."""
+
+    photo: Path
+    out: Path
+    mask: Path | None = None
+    label: str | None = None
+    paint: Path | None = None
+    labels: Path | None = None
+
+
+def label_index(label_set: LabelSet, name: str) -> int:
+    """The index of a label; RequestError with the nearest names when it is unknown."""
+    try:
+        return label_set.index(name)
+    except KeyError:
+        names = [label.name for label in label_set.labels]
+        near = difflib.get_close_matches(name.lower(), names, 3) or names
+        raise RequestError(f"label {name!r} is unknown to this checkpoint; try {', '.join(near)}") from None
+
+
+def read_paint(files: EditFiles, size: tuple[int, int], label_set: LabelSet) -> np.ndarray:
+    """The paint map (H, W) uint8 from --mask and --label or from --paint; RequestError when nothing is painted."""
+    if files.paint is not None:
+        paint = load_index_map(files.paint, size, "paint map")
+        source = files.paint
+    else:
+        assert files.mask is not None and files.label is not None
+        index = label_index(label_set, files.label)
+        paint = np.where(load_mask(files.mask, size), index, NOT_PAINTED).astype(np.uint8)
+        source = files.mask
+    used = paint[paint != NOT_PAINTED]
+    if used.size == 0:
+        raise RequestError(f"{source}: nothing is painted; make the area that should change non-zero")
+    _check_range(used, label_set, source)
+    return paint
+
+
+def _check_range(values: np.ndarray, label_set: LabelSet, source: Path) -> None:
+    largest = int(values.max(initial=0))
+    if largest >= len(label_set):
+        raise RequestError(
+            f"{source}: label index {largest} is out of range; this checkpoint has labels 0 to {len(label_set) - 1} "
+            "(see `main.py labels`)"
+        )
+
+
+def prepare_out(out: Path) -> Path:
+    """A fresh temporary folder inside `out`, which is made if need be; OutputError when that cannot be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=".scenebrush-", dir=out))
+    except OSError as error:
+        raise OutputError(f"{out}: cannot write there ({error.strerror or error}); choose another --out folder") from error
+
+
+def edit(
+    files: EditFiles,
+    settings: SamplingSettings,
+    window: str | int,
+    open_engine: Callable[[], SceneEditor],
+    progress: Callable[[Progress], None],
+) -> list[Candidate]:
+    """Run one edit and write its folder; all or nothing is written. Returns the ranked candidates."""
+    started = time.perf_counter()
+    photo = load_photo(files.photo)
+    labels = None if files.labels is None else load_index_map(files.labels, photo.size, "label map")
+    scratch = prepare_out(files.out)
+    try:
+        engine = open_engine()
+        timings = {"load": time.perf_counter() - started}
+        paint = read_paint(files, photo.size, engine.label_set)
+        if labels is None:
+            began = time.perf_counter()
+            labels = engine.suggest_labels(photo.rgb8)
+            timings["segment"] = time.perf_counter() - began
+        else:
+            _check_range(labels, engine.label_set, files.labels or files.photo)
+        request = EditRequest(photo.rgb8, labels, paint, settings, window)
+        ranked = rank(list(engine.run(request, progress=progress)))
+        kept = ranked[: settings.keep] if settings.keep is not None else ranked
+        began = time.perf_counter()
+        names = _write_pictures(scratch, photo, paint, kept, engine.label_set)
+        timings |= engine.timings.seconds | {"write": time.perf_counter() - began}
+        timings["total"] = time.perf_counter() - started
+        record = edit_record(photo, engine, request, kept, names, timings)
+        (scratch / "edit.json").write_text(json.dumps(record, indent=1) + "\n")
+        _publish(scratch, files.out)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return kept
+
+
+def _write_pictures(
+    folder: Path, photo: Photo, paint: np.ndarray, kept: list[Candidate], label_set: LabelSet
+) -> list[str]:
+    names = []
+    painted = paint != NOT_PAINTED
+    for number, candidate in enumerate(kept, 1):
+        name = f"candidate-{number:02d}.png"
+        save_photo(folder / name, to_full_depth(photo, candidate.apply(photo.rgb8), painted), photo)
+        names.append(name)
+    sheet = contact_sheet(photo.rgb8, paint, kept, label_set)
+    from PIL import Image
+
+    Image.fromarray(sheet).save(folder / "contact-sheet.png")
+    return names
+
+
+def _publish(scratch: Path, out: Path) -> None:
+    """Move the finished files into place; candidates of an earlier run that this one does not replace go away."""
+    fresh = {path.name for path in scratch.iterdir()}
+    try:
+        for path in sorted(scratch.iterdir()):
+            os.replace(path, out / path.name)
+        for stale in out.glob("candidate-*.png"):
+            if stale.name not in fresh:
+                stale.unlink()
+    except OSError as error:
+        raise OutputError(f"{out}: cannot write there ({error.strerror or error}); choose another --out folder") from error
+
+
+def edit_record(
+    photo: Photo,
+    engine: SceneEditor,
+    request: EditRequest,
+    kept: list[Candidate],
+    names: list[str],
+    timings: dict[str, float],
+) -> dict[str, object]:
+    """The content of edit.json; all keys always present."""
+    windows = engine.plan(request.paint, request.window)
+    return {
+        "photo_sha256": photo.sha256,
+        "checkpoint_sha256": engine.checkpoint_sha256,
+        "device": engine.device_line,
+        "windows": [
+            {"x": w.x, "y": w.y, "width": w.side, "height": w.side, "resolution": w.resolution} for w in windows
+        ],
+        "painted_pixels": int((request.paint != NOT_PAINTED).sum()),
+        "painted_tokens": len(kept[0].tokens) if kept else 0,
+        "timings": {stage: round(seconds, 4) for stage, seconds in timings.items()},
+        "candidates": [
+            {
+                "rank": number,
+                "file": name,
+                "seed": candidate.seed,
+                "log_likelihood": candidate.log_likelihood,
+                "nats_per_token": candidate.nats_per_token,
+                "tokens": candidate.tokens.tolist(),
+                "token_log_likelihoods": candidate.token_log_likelihoods.tolist(),
+            }
+            for number, (name, candidate) in enumerate(zip(names, kept, strict=True), 1)
+        ],
+    }

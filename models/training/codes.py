@@ -1,0 +1,88 @@
+"""Cached codes: what the transformers train on, so that they never wait for convolutions.
+
+For each crop: the codes of the whole picture (what is to be drawn), the codes that the encoder gives when the
+mask hides its part (what is known at run time), the mask and the label codes; for SGA also the guide's view of
+the same crop at 256.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..config import GUIDE_RESOLUTION, ModelConfig
+from ..masks import one_hot, shrink_any, to_picture
+from ..vqgan import VQGAN
+from ..windows import scale_labels, scale_photo
+from .data import CropStream, Pair
+from .masks import MAX_RATIO, training_mask
+from .precision import Precision
+
+
+@dataclass(frozen=True)
+class CodeSet:
+    """Arrays over N crops: target, known (N, L) int16, mask (N, L) bool, condition (N, L) int16; raster order."""
+
+    target: np.ndarray
+    known: np.ndarray
+    mask: np.ndarray
+    condition: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    @classmethod
+    def empty(cls, count: int, tokens: int) -> CodeSet:
+        def zeros(kind: type) -> np.ndarray:
+            return np.zeros((count, tokens), kind)
+
+        return cls(zeros(np.int16), zeros(np.int16), zeros(bool), zeros(np.int16))
+
+
+@torch.inference_mode()
+def encode_crops(
+    pairs: tuple[Pair, ...], variants: int, side: int, image: VQGAN, label: VQGAN, config: ModelConfig,
+    precision: Precision, seed: int, progress: bool = True,
+) -> dict[int, CodeSet]:  # fmt: skip
+    """Codes of `variants` random crops of each pair at `side` pixels and, when larger than that, at 256."""
+    sizes = [side] if side == GUIDE_RESOLUTION else [side, GUIDE_RESOLUTION]
+    count = len(pairs) * variants
+    sets = {size: CodeSet.empty(count, (size // 16) ** 2) for size in sizes}
+    stream = CropStream(pairs, side, 1, seed, scales=(0.8, 1.0) if side > GUIDE_RESOLUTION else (0.45, 1.0))
+    for number in range(count):
+        photos, maps, rng = stream.batch(number)
+        painted = training_mask(maps[0], rng, MAX_RATIO.get(side, 0.45))
+        for size in sizes:
+            tokens = shrink_any(painted, size // 16)
+            mask = precision.move(torch.from_numpy(tokens.astype(np.float32))[None, None])
+            picture = precision.move(to_picture(scale_photo(photos[0], size)))
+            hot = precision.move(one_hot(scale_labels(maps[0], size), config.label_vqgan.in_channels))
+            with precision.autocast():
+                features = image.encode(picture)
+                known = image.encode(picture, mask, known_only=True)
+            row = sets[size]
+            row.target[number] = image.quantize.indices(features.float())[0].cpu().numpy()
+            row.known[number] = image.quantize.indices(known.float())[0].cpu().numpy()
+            row.condition[number] = label.quantize.indices(label.encode(hot).float())[0].cpu().numpy()
+            row.mask[number] = tokens.reshape(-1)
+        if progress and number % 200 == 0:
+            print(f"codes at {side}: {number} of {count}", file=sys.stderr, flush=True)
+    return sets
+
+
+def save_codes(sets: dict[int, CodeSet], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {f"{name}_{size}": getattr(s, name) for size, s in sets.items() for name in ("target", "known", "mask", "condition")}
+    temporary = path.with_suffix(".part.npz")
+    np.savez(temporary, **arrays)
+    temporary.replace(path)
+
+
+def load_codes(path: Path) -> dict[int, CodeSet]:
+    with np.load(path, allow_pickle=False) as file:
+        sizes = sorted({int(name.rsplit("_", 1)[1]) for name in file.files})
+        return {s: CodeSet(*(file[f"{name}_{s}"] for name in ("target", "known", "mask", "condition"))) for s in sizes}

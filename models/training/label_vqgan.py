@@ -1,0 +1,73 @@
+"""Stage `label-vqgan`: codes of label maps, trained by cross-entropy (specification, section 7.6)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config import ModelConfig
+from ..quantize import perplexity
+from ..vqgan import VQGAN
+from .codebook import CodebookKeeper
+from .data import CropStream, DataSet
+from .precision import Precision
+
+SIDE = 128
+
+
+class LabelVqganStage:
+    name = "label-vqgan"
+
+    def __init__(self, config: ModelConfig, data: DataSet, precision: Precision, *, batch: int = 24, seed: int = 0) -> None:
+        self.precision, self.data = precision, data
+        self.labels = config.label_vqgan.in_channels
+        self.vqgan = precision.place(VQGAN(config.label_vqgan, config.semantics))
+        self.keeper = CodebookKeeper(self.vqgan.quantize)
+        self.modules: dict[str, nn.Module] = {"vqgan": self.vqgan, "keeper": self.keeper}
+        trained = [p for n, p in self.vqgan.named_parameters() if not n.startswith("quantize.")]
+        self.optimisers: dict[str, torch.optim.Optimizer] = {"vqgan": torch.optim.Adam(trained, 1e-3, betas=(0.5, 0.99))}
+        self.stream = CropStream(data.train, SIDE, batch, seed, scales=(0.5, 1.0))
+
+    def examples(self, batch: Any) -> int:
+        return len(batch)
+
+    def batch(self, number: int) -> Tensor:
+        return torch.from_numpy(self.stream.batch(number)[1].astype(np.int64))
+
+    def _hot(self, labels: Tensor) -> Tensor:
+        return self.precision.move(F.one_hot(labels, self.labels).permute(0, 3, 1, 2).float())
+
+    def step(self, batch: Tensor, number: int) -> dict[str, float]:
+        labels = batch.to(self.precision.device)
+        with self.precision.autocast():
+            features = self.vqgan.encode(self._hot(labels))
+        drawn, _, commitment = self.keeper.quantise(features.float(), number)
+        with self.precision.autocast():
+            logits = self.vqgan.decode(drawn)
+        entropy = F.cross_entropy(logits.float(), labels)
+        self.optimisers["vqgan"].zero_grad(set_to_none=True)
+        (entropy + commitment).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.vqgan.parameters(), 1.0)
+        self.optimisers["vqgan"].step()
+        return {"cross_entropy": entropy.item(), "perplexity": self.keeper.perplexity()}
+
+    @torch.no_grad()
+    def evaluate(self, folder: Path, number: int) -> dict[str, float]:
+        """Share of validation pixels whose label survives the codes, and code perplexity."""
+        right, total, tokens = 0, 0, []
+        for pair in self.data.val[:64]:
+            labels = pair.load()[1]
+            labels = labels[: labels.shape[0] // 16 * 16, : labels.shape[1] // 16 * 16]
+            index = torch.from_numpy(labels.astype(np.int64))[None].to(self.precision.device)
+            features = self.vqgan.encode(self._hot(index))
+            codes = self.vqgan.quantize.indices(features)
+            logits = self.vqgan.decode_tokens(codes, features.shape[2], features.shape[3])
+            right += int((logits.argmax(1) == index).sum())
+            total += index.numel()
+            tokens.append(codes.flatten().cpu())
+        return {"accuracy": right / max(1, total), "code_perplexity": perplexity(torch.cat(tokens), self.vqgan.config.codes)}

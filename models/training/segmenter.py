@@ -1,0 +1,65 @@
+"""Stage `segmenter`: photo -> label map, trained on the data's label maps with balanced cross-entropy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config import ModelConfig
+from ..segmentation import Segmenter
+from .data import CropStream, DataSet
+from .precision import Precision
+
+SIDE = 256
+
+
+class SegmenterStage:
+    name = "segmenter"
+
+    def __init__(self, config: ModelConfig, data: DataSet, precision: Precision, *, batch: int = 12, seed: int = 0) -> None:
+        assert config.segmenter is not None
+        self.precision, self.data = precision, data
+        self.labels = config.label_vqgan.in_channels
+        self.net = precision.place(Segmenter(config.segmenter, self.labels))
+        self.modules: dict[str, nn.Module] = {"segmenter": self.net}
+        self.optimisers: dict[str, torch.optim.Optimizer] = {
+            "segmenter": torch.optim.AdamW(self.net.parameters(), 1e-3, betas=(0.9, 0.98), weight_decay=0.02)
+        }
+        self.stream = CropStream(data.train, SIDE, batch, seed, scales=(0.5, 1.15))
+
+    def examples(self, batch: Any) -> int:
+        return len(batch[0])
+
+    def batch(self, number: int) -> tuple[Tensor, Tensor]:
+        photos, maps, rng = self.stream.batch(number)
+        bright = rng.uniform(0.8, 1.2, (len(photos), 1, 1, 3)).astype(np.float32)  # colour casts and exposure
+        pictures = np.clip(photos.astype(np.float32) * bright, 0, 255) / 127.5 - 1
+        return torch.from_numpy(pictures).permute(0, 3, 1, 2), torch.from_numpy(maps[:, 2::4, 2::4].astype(np.int64))
+
+    def step(self, batch: tuple[Tensor, Tensor], number: int) -> dict[str, float]:
+        pictures, labels = self.precision.move(batch[0]), batch[1].to(self.precision.device)
+        with self.precision.autocast():
+            logits = self.net(pictures)
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=0.05)
+        self.optimisers["segmenter"].zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        self.optimisers["segmenter"].step()
+        right = (logits.argmax(1) == labels).float().mean()
+        return {"cross_entropy": loss.item(), "accuracy": right.item()}
+
+    @torch.no_grad()
+    def evaluate(self, folder: Path, number: int) -> dict[str, float]:
+        """Pixel agreement with the validation label maps."""
+        right = total = 0
+        for pair in self.data.val[::2]:
+            photo, labels = pair.load()
+            guess = self.net.label_map(photo)
+            right += int((guess == labels).sum())
+            total += labels.size
+        return {"accuracy": right / max(1, total)}

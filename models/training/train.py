@@ -1,0 +1,202 @@
+"""Training from the command line: one stage, or all of them, and the checkpoint they make together.
+
+Each stage keeps its state under `<run folder>/<stage>/`; the weights of a finished stage are the moving
+averages in its snapshot. `export` collects them into a checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from ..checkpoint import save_checkpoint
+from ..config import GUIDE_RESOLUTION, LabelSet, ModelConfig, label_set_from_json
+from ..errors import ScenebrushError
+from ..networks import expected_shapes
+from ..presets import default_config
+from ..transformer import Transformer
+from ..vqgan import VQGAN
+from .codes import CodeSet, encode_crops, load_codes, save_codes
+from .data import DataSet
+from .image_vqgan import ImageVqganStage
+from .label_vqgan import LabelVqganStage
+from .loop import LoopSettings, Stage, run
+from .perceptual import load_backbone
+from .precision import Precision
+from .segmenter import SegmenterStage
+from .transformers import TransformerStage
+
+STAGES = ("label-vqgan", "image-vqgan", "guide", "sga", "segmenter")
+PREFIX = {  # stage -> the networks of the checkpoint
+    "label-vqgan": "cond_stage_model",
+    "image-vqgan": "first_stage_model",
+    "guide": "guiding_transformer",
+    "sga": "transformer",
+    "segmenter": "segmenter",
+}
+# Minutes of a whole `train all`, by stage.
+SHARES = {"label-vqgan": 0.05, "image-vqgan": 0.45, "segmenter": 0.1, "guide": 0.2, "sga": 0.2}
+LABELS = Path(__file__).resolve().parents[2] / "resources" / "labels" / "landscape-20.json"
+
+
+class TrainingError(ScenebrushError):
+    """Training cannot start: something it needs is missing."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line gives. data: folders; runs: where the state of the stages is kept."""
+
+    data: tuple[Path, ...]
+    runs: Path
+    minutes: float | None = None
+    steps: int | None = None
+    resume: bool = False
+    device: str = "auto"
+    labels: Path = LABELS
+    backbone: Path | None = None
+    batch: int | None = None
+    variants: int = 2
+    quiet: bool = False
+    adversarial_start: int | None = None
+
+    def label_set(self) -> LabelSet:
+        try:
+            return label_set_from_json(json.loads(self.labels.read_text()))
+        except (OSError, ValueError) as error:
+            raise TrainingError(f"{self.labels}: the label set cannot be read ({error})") from error
+
+    def config(self) -> ModelConfig:
+        return default_config(len(self.label_set()))
+
+
+def train_stage(name: str, options: Options) -> dict[str, float]:
+    """Train one stage; returns its last evaluation. Raises TrainingError when an earlier stage is missing."""
+    if name not in STAGES:
+        raise TrainingError(f"unknown stage {name!r}; choose one of {', '.join(STAGES)}")
+    precision = Precision.choose(options.device)
+    stage = _BUILDERS[name](options, precision)
+    settings = LoopSettings(
+        folder=options.runs / name,
+        minutes=options.minutes,
+        steps=options.steps,
+        resume=options.resume,
+        learning_rate=_RATES[name],
+        quiet=options.quiet,
+    )
+    return run(stage, settings)
+
+
+def train_all(options: Options) -> None:
+    """All stages in order, sharing `options.minutes`; goes on from earlier states and exports a checkpoint."""
+    for name, share in SHARES.items():
+        minutes = None if options.minutes is None else options.minutes * share
+        train_stage(name, Options(**{**options.__dict__, "minutes": minutes, "resume": True}))
+
+
+def export(options: Options, folder: Path, name: str) -> None:
+    """Write a checkpoint of all stages' averaged weights, float16."""
+    config = options.config()
+    tensors: dict[str, Tensor] = {}
+    facts: dict[str, object] = {}
+    for stage, prefix in PREFIX.items():
+        weights, step, seconds = averaged_weights(options.runs, stage)
+        tensors |= {f"{prefix}.{key}": value for key, value in weights.items()}
+        facts[stage] = {"steps": step, "seconds": round(seconds)}
+    shapes = expected_shapes(config)
+    wrong = [key for key in shapes if key not in tensors or tuple(tensors[key].shape) != shapes[key]]
+    if wrong or set(tensors) != set(shapes):
+        raise TrainingError(f"{options.runs}: the stages do not fit the configuration, first at {wrong[:1]}")
+    save_checkpoint(folder, name=name, config=config, label_set=options.label_set(), training=facts, tensors=tensors)
+
+
+def averaged_weights(runs: Path, stage: str) -> tuple[dict[str, Tensor], int, float]:
+    """The moving averages of a stage's network, its steps and seconds so far."""
+    path = runs / stage / "state.safetensors"
+    if not path.exists():
+        raise TrainingError(f"{path}: not found; train the stage {stage} first")
+    with safe_open(str(path), framework="pt") as file:
+        facts = file.metadata()
+        weights = {k[4:]: file.get_tensor(k) for k in file.keys() if k.startswith("ema.")}  # noqa: SIM118
+    return weights, int(facts["step"]), float(facts["seconds"])
+
+
+def _vqgans(options: Options, precision: Precision) -> tuple[VQGAN, VQGAN]:
+    config = options.config()
+    made = []
+    for stage, sizes in (("image-vqgan", config.image_vqgan), ("label-vqgan", config.label_vqgan)):
+        vqgan = VQGAN(sizes, config.semantics)
+        vqgan.load_state_dict(averaged_weights(options.runs, stage)[0])
+        made.append(precision.place(vqgan.eval().requires_grad_(False)))
+    return made[0], made[1]
+
+
+def _codes(options: Options, precision: Precision, side: int) -> tuple[dict[int, CodeSet], dict[int, CodeSet]]:
+    """Training and validation codes at a resolution, from the cache or made now."""
+    data = DataSet.open(options.data)
+    if side > GUIDE_RESOLUTION:
+        data = data.only(side)
+    made = []
+    for part, pairs, variants in (("train", data.train, options.variants), ("val", data.val, 1)):
+        path = options.runs / "codes" / f"{part}-{side}.npz"
+        if not path.exists():
+            image, label = _vqgans(options, precision)
+            seed = 1 if part == "train" else 2
+            save_codes(encode_crops(pairs, variants, side, image, label, options.config(), precision, seed), path)
+        made.append(load_codes(path))
+    return made[0], made[1]
+
+
+def _image_vqgan(options: Options, precision: Precision) -> Stage:
+    backbone = None if options.backbone is None else load_backbone(options.backbone)
+    if backbone is None:
+        print("image-vqgan: no --backbone given, training without the perceptual loss", file=sys.stderr)
+    extra = {"batch": options.batch} if options.batch else {}
+    if options.adversarial_start is not None:
+        extra["adversarial_start"] = options.adversarial_start
+    labels = len(options.label_set())
+    return ImageVqganStage(options.config(), labels, DataSet.open(options.data), precision, backbone, **extra)
+
+
+def _label_vqgan(options: Options, precision: Precision) -> Stage:
+    return LabelVqganStage(options.config(), DataSet.open(options.data), precision, batch=options.batch or 24)
+
+
+def _segmenter(options: Options, precision: Precision) -> Stage:
+    return SegmenterStage(options.config(), DataSet.open(options.data), precision, batch=options.batch or 12)
+
+
+def _guide(options: Options, precision: Precision) -> Stage:
+    config = options.config()
+    train, val = _codes(options, precision, GUIDE_RESOLUTION)
+    return TransformerStage("guide", config, config.guide, train, val, precision, batch=options.batch or 16)
+
+
+def _sga(options: Options, precision: Precision) -> Stage:
+    config = options.config()
+    if config.sga is None:
+        raise TrainingError("this configuration has no SGA transformer")
+    guide = Transformer(config.guide)
+    guide.load_state_dict(averaged_weights(options.runs, "guide")[0])
+    guide = guide.to(precision.device).eval().requires_grad_(False)
+    train, val = _codes(options, precision, config.resolutions[-1])
+    return TransformerStage(
+        "sga", config, config.sga, train, val, precision, guide=guide, batch=options.batch or 6, rate=_RATES["sga"]
+    )
+
+
+_BUILDERS: dict[str, Callable[[Options, Precision], Stage]] = {
+    "image-vqgan": _image_vqgan,
+    "label-vqgan": _label_vqgan,
+    "segmenter": _segmenter,
+    "guide": _guide,
+    "sga": _sga,
+}
+_RATES = {"image-vqgan": 4e-4, "label-vqgan": 1e-3, "segmenter": 1e-3, "guide": 6e-4, "sga": 2.5e-4}
