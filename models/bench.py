@@ -1,0 +1,208 @@
+"""Measures the sampler against a whole-block-recompute sampler, and the stages of whole edits.
+
+Both samplers run in one process on the same weights and draw the same greedy tokens; the recompute sampler does
+what section 6.2 of the specification describes and exists only here.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .blocks import BlockLists
+from .checkpoint import Checkpoint, default_checkpoint_folder, load_checkpoint
+from .config import Semantics, TransformerConfig
+from .decoding import IncrementalDecoder
+from .device import choose_device
+from .editor import editor_of
+from .grid import BLOCKS, TokenGrid
+from .published import published_config
+from .request import NOT_PAINTED, EditRequest, SamplingSettings
+from .sampling import DrawTask, draw
+from .transformer import Transformer, Visible
+
+GREEDY = SamplingSettings(samples=1, top_k=1)
+
+
+@dataclass(frozen=True)
+class StepFigures:
+    """Seconds per token of both samplers at one size and batch; ratio: recompute / ours; drift in logits."""
+
+    model: str
+    resolution: int
+    batch: int
+    cached_seconds: float
+    recompute_seconds: float
+    ratio: float
+    same_tokens: bool
+    weight_bytes: int
+    bandwidth_share: float
+
+
+def bench(checkpoint: Path | None, published_size: bool, tokens: int, out: Path | None) -> int:
+    """Print all figures; returns the exit code (1 when the two samplers drew different tokens)."""
+    bandwidth = read_bandwidth()
+    print(f"{choose_device('cpu').line}; read bandwidth {bandwidth / 1e9:.1f} GB/s")
+    loaded = load_checkpoint(default_checkpoint_folder() if checkpoint is None else checkpoint)
+    assert loaded.config.sga is not None
+    figures: list[StepFigures] = []
+    weights = {k.removeprefix("transformer."): v for k, v in loaded.tensors.items() if k.startswith("transformer.")}
+    figures += _compare("default", loaded.config.sga, weights, tokens, bandwidth)
+    if published_size:
+        sizes = published_config("asset-landscape-1024").sga
+        assert sizes is not None
+        figures += _compare("published", sizes, None, tokens, bandwidth)
+    stages = _whole_edits(loaded)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(f"peak memory of this run {peak / 2**30:.2f} GiB")
+    if out is not None:
+        record = {"steps": [asdict(f) for f in figures], "edits": stages, "read_bandwidth": bandwidth, "peak_bytes": peak}
+        out.write_text(json.dumps(record, indent=1) + "\n")
+    return 0 if all(f.same_tokens for f in figures) else 1
+
+
+def read_bandwidth(size: int = 2**29) -> float:
+    """Bytes per second that all threads together read from memory: the best of five sums over `size` bytes."""
+    block = torch.ones(size // 4)
+    best = min(_seconds(lambda: block.sum()) for _ in range(5))
+    return size / best
+
+
+def _seconds(action: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def random_lists(config: TransformerConfig, samples: int, seed: int) -> BlockLists:
+    """Random clean block lists (outside neighbourhood and future), as if a guide had chosen them."""
+    rng = np.random.default_rng(seed)
+
+    def choose(layers: int, rows: range, allowed: Callable[[int], list[int]]) -> Tensor:
+        shape = (layers, samples, config.heads, len(rows), config.top_k_blocks)
+        lists = np.zeros(shape, np.int64)
+        for number, row in enumerate(rows):
+            options = allowed(row)
+            draws = rng.random((layers, samples, config.heads, len(options))).argsort(3)[..., : config.top_k_blocks]
+            lists[:, :, :, number] = np.asarray(options)[draws]
+        return torch.from_numpy(lists)
+
+    def far(b: int) -> list[int]:
+        return [x for x in range(BLOCKS) if abs(x - b) > 1]
+
+    causal = choose(config.decoder_layers, range(5, BLOCKS), lambda b: list(range(b - 2)))
+    everywhere = range(BLOCKS)
+    return BlockLists(choose(config.encoder_layers, everywhere, far)[:, :1], causal, choose(config.decoder_layers, everywhere, far))
+
+
+def _compare(
+    name: str, config: TransformerConfig, weights: dict[str, Tensor] | None, tokens: int, bandwidth: float
+) -> Iterator[StepFigures]:
+    torch.manual_seed(0)
+    plain = Transformer(config).eval().requires_grad_(False)
+    if weights is not None:
+        plain.load_state_dict(weights)
+    packed = copy.deepcopy(plain)
+    packed.pack()
+    for resolution in (512, 1024):
+        for batch in (1, 8):
+            job = _Job(plain, config, resolution, batch, tokens)
+            slow, slow_tokens = job.recompute()
+            fast, fast_tokens = job.cached(packed)
+            bound = packed.step_bytes() / bandwidth
+            same = bool((slow_tokens == fast_tokens).all())
+            figures = StepFigures(name, resolution, batch, fast, slow, slow / fast, same, packed.step_bytes(), bound / fast)
+            print(
+                f"{name:<10} {resolution:>5} px  batch {batch}: {fast * 1000:8.1f} ms a token, recompute "
+                f"{slow * 1000:8.1f} ms, ratio {figures.ratio:6.1f}x, {figures.bandwidth_share:4.0%} of the bandwidth "
+                f"bound, tokens {'identical' if same else 'DIFFER'}",
+                flush=True,
+            )
+            yield figures
+
+
+class _Job:
+    """One edit in the middle of the picture: blocks before it known, `tokens` tokens of some blocks masked."""
+
+    def __init__(self, plain: Transformer, config: TransformerConfig, resolution: int, batch: int, tokens: int) -> None:
+        self.plain, self.config, self.batch = plain, config, batch
+        self.grid = TokenGrid.of_resolution(resolution)
+        generator = torch.Generator().manual_seed(resolution + batch)
+        length, size = self.grid.tokens, self.grid.tokens_per_block
+        self.codes = torch.randint(config.vocab_size, (length,), generator=generator)
+        self.condition = torch.randint(config.condition_vocab_size, (length,), generator=generator)
+        strip = torch.zeros(1, length, dtype=torch.bool)
+        first = 24 * size + 1
+        strip[0, first : first + min(tokens, length - first)] = True
+        self.mask = self.grid.to_raster(strip)[0]
+        self.positions = strip[0].nonzero()[:, 0].tolist()
+        self.visible = Visible.of(random_lists(config, batch, resolution))
+        hidden = self.codes.masked_fill(self.mask, config.mask_token)
+        with torch.inference_mode():
+            self.encoded = plain.encode(hidden[None], self.condition[None], self.grid, self.visible.encoder)
+
+    @torch.inference_mode()
+    def recompute(self) -> tuple[float, Tensor]:
+        """Seconds per token and greedy tokens (N, n) of a sampler that re-runs the whole block for each token."""
+        size = self.grid.tokens_per_block
+        decoder = IncrementalDecoder(self.plain, self.encoded, self.grid, self.batch, self.visible)
+        start = torch.full((self.batch, 1), self.config.start_token)
+        ids = torch.cat([start, self.grid.to_strip(self.codes[None]).expand(self.batch, -1)], 1)
+        block = self.positions[0] // size
+        decoder.feed(ids[:, : 1 + block * size], 0)
+        logits = decoder.feed_block(ids[:, 1 + block * size : 1 + (block + 1) * size], block)
+        started, drawn = time.perf_counter(), []
+        for position in self.positions:
+            block, offset = divmod(position, size)
+            choice = logits[:, offset - 1].argmax(1)  # offset 0: the last token of the block before
+            ids[:, position + 1] = choice
+            logits = decoder.feed_block(ids[:, 1 + block * size : 1 + (block + 1) * size], block)
+            drawn.append(choice)
+        return (time.perf_counter() - started) / len(self.positions), torch.stack(drawn, 1)
+
+    @torch.inference_mode()
+    def cached(self, packed: Transformer) -> tuple[float, Tensor]:
+        """Seconds per token, prefill left out, and greedy tokens (N, n) of our sampler."""
+        numbers = torch.zeros(self.batch, len(self.positions), dtype=torch.float64)
+        task = DrawTask(self.codes, self.mask, self.condition, self.grid, GREEDY, numbers)
+        steps = draw(packed, self.encoded, task, Semantics.CLEAN, self.visible)
+        next(steps)
+        started = time.perf_counter()
+        try:
+            while True:
+                next(steps)
+        except StopIteration as stop:
+            seconds = (time.perf_counter() - started) / max(1, len(self.positions) - 1)
+            tokens: Tensor = stop.value.tokens
+            return seconds, tokens
+
+
+def _whole_edits(loaded: Checkpoint) -> list[dict[str, Any]]:
+    """Stage times of whole edits with the default checkpoint: a box of each window size, four candidates."""
+    editor = editor_of(loaded, choose_device("cpu"))
+    rng = np.random.default_rng(0)
+    photo = rng.integers(0, 256, (1200, 1600, 3), dtype=np.uint8)
+    records = []
+    for resolution in (256, 512, 1024):
+        paint = np.full(photo.shape[:2], NOT_PAINTED, np.uint8)
+        side = resolution // 2
+        paint[300 : 300 + side, 400 : 400 + side] = 3
+        request = EditRequest(photo, np.ones_like(paint), paint, SamplingSettings(samples=4), resolution)
+        started = time.perf_counter()
+        candidates = list(editor.run(request))
+        total = time.perf_counter() - started
+        stages = {k: round(v, 3) for k, v in editor.timings.seconds.items()}
+        tokens = len(candidates[0].tokens)
+        print(f"edit of {side}x{side} px at {resolution}, 4 candidates, {tokens} tokens each: {total:.1f} s  {stages}", flush=True)
+        records.append({"resolution": resolution, "tokens": tokens, "seconds": total, "stages": stages})
+    return records
