@@ -191,7 +191,11 @@ def _edit(options: argparse.Namespace) -> int:
     from .progress_bar import ProgressBar
 
     settings = SamplingSettings(
-        samples=options.samples, keep=options.keep, seed=options.seed, temperature=options.temperature, top_k=options.top_k
+        samples=options.samples,
+        keep=options.keep,
+        seed=options.seed,
+        temperature=options.temperature,
+        top_k=options.top_k,
     )
     files = EditFiles(options.photo, options.out, options.mask, options.label, options.paint, options.labels)
     window = options.window if options.window == "auto" else int(options.window)

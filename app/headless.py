@@ -85,7 +85,9 @@ def prepare_out(out: Path) -> Path:
         out.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=".scenebrush-", dir=out))
     except OSError as error:
-        raise OutputError(f"{out}: cannot write there ({error.strerror or error}); choose another --out folder") from error
+        raise OutputError(
+            f"{out}: cannot write there ({error.strerror or error}); choose another --out folder"
+        ) from error
 
 
 def edit(
@@ -151,7 +153,9 @@ def _publish(scratch: Path, out: Path) -> None:
             if stale.name not in fresh:
                 stale.unlink()
     except OSError as error:
-        raise OutputError(f"{out}: cannot write there ({error.strerror or error}); choose another --out folder") from error
+        raise OutputError(
+            f"{out}: cannot write there ({error.strerror or error}); choose another --out folder"
+        ) from error
 
 
 def edit_record(

@@ -30,7 +30,9 @@ class ProgressBar:
         self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bar.stop()
 
     def update(self, step: Step) -> None:
@@ -38,7 +40,11 @@ class ProgressBar:
         if stage != self._stage or self._task is None:
             if self._task is not None:
                 self._bar.remove_task(self._task)
-            of = f", candidates {step.candidates[0] + 1}-{step.candidates[-1] + 1} of {self._samples}" if stage[1] else ""
+            of = (
+                f", candidates {step.candidates[0] + 1}-{step.candidates[-1] + 1} of {self._samples}"
+                if stage[1]
+                else ""
+            )
             self._task = self._bar.add_task(NAMES.get(step.stage, step.stage) + of, total=step.total)
             self._stage = stage
         self._bar.update(self._task, completed=step.done)

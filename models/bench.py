@@ -66,7 +66,12 @@ def bench(checkpoint: Path | None, published_size: bool, tokens: int, out: Path 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(f"peak memory of this run {peak / 2**30:.2f} GiB")
     if out is not None:
-        record = {"steps": [asdict(f) for f in figures], "edits": stages, "read_bandwidth": bandwidth, "peak_bytes": peak}
+        record = {
+            "steps": [asdict(f) for f in figures],
+            "edits": stages,
+            "read_bandwidth": bandwidth,
+            "peak_bytes": peak,
+        }
         out.write_text(json.dumps(record, indent=1) + "\n")
     return 0 if all(f.same_tokens for f in figures) else 1
 
@@ -102,7 +107,9 @@ def random_lists(config: TransformerConfig, samples: int, seed: int) -> BlockLis
 
     causal = choose(config.decoder_layers, range(5, BLOCKS), lambda b: list(range(b - 2)))
     everywhere = range(BLOCKS)
-    return BlockLists(choose(config.encoder_layers, everywhere, far)[:, :1], causal, choose(config.decoder_layers, everywhere, far))
+    return BlockLists(
+        choose(config.encoder_layers, everywhere, far)[:, :1], causal, choose(config.decoder_layers, everywhere, far)
+    )
 
 
 def _compare(
@@ -121,7 +128,9 @@ def _compare(
             fast, fast_tokens = job.cached(packed)
             bound = packed.step_bytes() / bandwidth
             same = bool((slow_tokens == fast_tokens).all())
-            figures = StepFigures(name, resolution, batch, fast, slow, slow / fast, same, packed.step_bytes(), bound / fast)
+            figures = StepFigures(
+                name, resolution, batch, fast, slow, slow / fast, same, packed.step_bytes(), bound / fast
+            )
             print(
                 f"{name:<10} {resolution:>5} px  batch {batch}: {fast * 1000:8.1f} ms a token, recompute "
                 f"{slow * 1000:8.1f} ms, ratio {figures.ratio:6.1f}x, {figures.bandwidth_share:4.0%} of the bandwidth "
@@ -203,6 +212,9 @@ def _whole_edits(loaded: Checkpoint) -> list[dict[str, Any]]:
         total = time.perf_counter() - started
         stages = {k: round(v, 3) for k, v in editor.timings.seconds.items()}
         tokens = len(candidates[0].tokens)
-        print(f"edit of {side}x{side} px at {resolution}, 4 candidates, {tokens} tokens each: {total:.1f} s  {stages}", flush=True)
+        print(
+            f"edit of {side}x{side} px at {resolution}, 4 candidates, {tokens} tokens each: {total:.1f} s  {stages}",
+            flush=True,
+        )
         records.append({"resolution": resolution, "tokens": tokens, "seconds": total, "stages": stages})
     return records

@@ -8,6 +8,7 @@ they part; the sparse one gathers the visible blocks once when a block is entere
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,8 +17,9 @@ from torch import Tensor
 
 from .attention import attend_causal_blocks, gather_blocks
 from .grid import TokenGrid
-from .transformer import CrossAttend, DecoderLayer, SelfAttend, Transformer, Visible
+from .transformer import CrossAttend, SelfAttend, Transformer, Visible
 
+Pattern = Callable[[int, int, int], tuple[SelfAttend, CrossAttend]]  # layer, first entry, stop -> attentions
 MAX_ROWS = 4096  # rows (candidates x tokens) of one pass over known blocks; bounds the memory of a prefill
 
 
@@ -46,12 +48,11 @@ class IncrementalDecoder:
         self.count = count
         self.visible = visible
         self.batch = 1 if visible is None else count
-        self.layers: list[DecoderLayer] = list(transformer.decoder.layers)  # type: ignore[arg-type]
+        self.layers = transformer.decoder_layers()
         config = transformer.config
         shape = (self.batch, config.heads, 1 + grid.tokens, config.head_dim)
-        like = {"dtype": encoded.dtype, "device": encoded.device}
-        self.keys = [torch.zeros(shape, **like) for _ in self.layers]
-        self.values = [torch.zeros(shape, **like) for _ in self.layers]
+        self.keys = [encoded.new_zeros(shape) for _ in self.layers]
+        self.values = [encoded.new_zeros(shape) for _ in self.layers]
         self.memory = [layer.memory(encoded) for layer in self.layers]
         self.hints = transformer.hints(encoded, grid)
         self._block = -1
@@ -94,7 +95,7 @@ class IncrementalDecoder:
             at = upto
         return x
 
-    def _pass(self, ids: Tensor, first: int, pattern) -> Tensor:  # type: ignore[no-untyped-def]
+    def _pass(self, ids: Tensor, first: int, pattern: Pattern) -> Tensor:
         """Run entries first… through all layers; `pattern` gives the two attentions of a layer."""
         x = self.transformer.embed(ids, self.grid, first)
         stop = first + ids.shape[1]
@@ -181,13 +182,15 @@ class IncrementalDecoder:
             listed = 1 + seen.shape[3] * size
 
             def own(cache: Tensor, seen: Tensor = seen, listed: int = listed) -> Tensor:
-                parts = [cache[:, :, :1], gather_blocks(cache[:, :, 1:], seen)[:, :, 0], cache[:, :, first : first + size]]
+                parts = [
+                    cache[:, :, :1],
+                    gather_blocks(cache[:, :, 1:], seen)[:, :, 0],
+                    cache[:, :, first : first + size],
+                ]
                 return torch.cat(parts, 2)
 
             keys, values = (gather_blocks(x, cross)[:, :, 0] for x in self.memory[index])
-            self._contexts.append(
-                _BlockContext(own(self.keys[index]), own(self.values[index]), listed, keys, values)
-            )
+            self._contexts.append(_BlockContext(own(self.keys[index]), own(self.values[index]), listed, keys, values))
         self._block = block
 
     def _inside_block(self, index: int, first: int, stop: int) -> tuple[SelfAttend, CrossAttend]:

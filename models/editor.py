@@ -21,10 +21,10 @@ from .config import GUIDE_RESOLUTION, LabelSet, Semantics
 from .device import DeviceChoice, choose_device, estimate_bytes, out_of_memory
 from .errors import DeviceError, RequestError
 from .grid import TokenGrid
-from .guiding import GUIDE_GRID, guide_block_lists
+from .guiding import guide_block_lists
 from .masks import encoder_mask, one_hot, shrink_any, to_picture, to_pixels, token_mask
 from .networks import Networks, empty_networks
-from .request import NOT_PAINTED, Candidate, CancelToken, EditRequest, Patch, Progress, SamplingSettings, Window
+from .request import NOT_PAINTED, CancelToken, Candidate, EditRequest, Patch, Progress, SamplingSettings, Window
 from .sampling import Drawn, DrawTask, draw, uniforms
 from .transformer import Transformer, Visible
 from .windows import Plan, PlannedWindow, cut, place_back, plan_windows, scale_labels, scale_photo
@@ -109,7 +109,9 @@ class SceneEditor:
         windows = self.plan(paint, window)
         return sum(int(shrink_any(cut(painted, w), w.resolution // 16).sum()) for w in windows)
 
-    def run(self, request: EditRequest, cancel: CancelToken | None = None, progress: Report | None = None) -> Iterator[Candidate]:
+    def run(
+        self, request: EditRequest, cancel: CancelToken | None = None, progress: Report | None = None
+    ) -> Iterator[Candidate]:
         """Draw the candidates of a request; each is yielded when its batch is finished, in drawing order.
 
         Raises Cancelled between two tokens after cancel.cancel(), DeviceError when memory runs out on every step

@@ -62,7 +62,7 @@ class MaskedConv2d(nn.Conv2d):
             out[:, :, top:bottom] = F.conv2d(strip, self.weight, self.bias)
         return out
 
-    def forward(self, x: Tensor, region: Region | None = None) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, region: Region | None = None) -> Tensor:
         halve = self.stride[0] == 2
         if region is None:
             if self.strips and not halve and x.shape[2] > STRIP:

@@ -21,7 +21,7 @@ def shrink_any(mask: np.ndarray, side: int) -> np.ndarray:
     if len(rows) == 0:
         return out
     if height % side == 0 and width % side == 0:
-        return mask.reshape(side, height // side, side, width // side).any((1, 3))
+        return np.asarray(mask.reshape(side, height // side, side, width // side).any((1, 3)))
     if height <= side and width <= side:  # enlarging: every cell that overlaps the pixel
         by_row = _overlaps(height, side)
         by_column = _overlaps(width, side)

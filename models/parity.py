@@ -21,9 +21,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from .blend import reference_blend
+from .checkpoint import load_checkpoint
 from .config import GUIDE_RESOLUTION, ModelConfig, Semantics
 from .convert import convert, read_ckpt
-from .checkpoint import load_checkpoint
 from .errors import CheckpointError
 from .grid import TokenGrid
 from .guiding import GUIDE_GRID, affinities, guide_block_lists
@@ -156,7 +156,7 @@ class _Case:
         self._encode()
         greedy = self._draw("lo", GREEDY, None)
         self._compare_greedy("lo", "guide", greedy)
-        visible, shared = self._lists(greedy.codes)
+        visible = self._lists(greedy.codes)
         self._encode_tokens("hi", visible)
         self.record.compare("sga_encoder_output", self.encoded["hi"], 1e-4)
         drawn = self._draw("hi", GREEDY, visible)
@@ -204,7 +204,9 @@ class _Case:
         seen = None if visible is None else visible.encoder
         self.encoded[size] = model.encode(hidden, self.condition[size], self.grids[size], seen)
 
-    def _draw(self, size: str, settings: SamplingSettings, visible: Visible | None, forced: Tensor | None = None) -> Drawn:
+    def _draw(
+        self, size: str, settings: SamplingSettings, visible: Visible | None, forced: Tensor | None = None
+    ) -> Drawn:
         count = int(self.mask[size].sum())
         task = DrawTask(
             self.codes[size][0], self.mask[size], self.condition[size][0], self.grids[size], settings,
@@ -224,13 +226,15 @@ class _Case:
         assert drawn.logits is not None
         self.record.compare(f"{name}_step_logits", drawn.logits[0], 5e-4)
 
-    def _lists(self, codes: Tensor) -> tuple[Visible, AttentionMaps]:
+    def _lists(self, codes: Tensor) -> Visible:
         """Block lists from the guide over its own greedy sample, and what they come from."""
         maps = AttentionMaps()
         count = self.config.guide.top_k_blocks
         guide = self.networks.guiding_transformer
         lists = guide_block_lists(guide, codes, self.mask["lo"], self.condition["lo"][0], count, REFERENCE, maps)
-        named = zip(("encoder", "causal", "cross"), (lists.encoder, lists.causal, lists.cross), affinities(maps), strict=True)
+        named = zip(
+            ("encoder", "causal", "cross"), (lists.encoder, lists.causal, lists.cross), affinities(maps), strict=True
+        )
         for name, chosen, affinity in named:
             self.record.compare(f"{name}_lists", chosen)
             self.record.compare(f"{name}_affinity", torch.stack(affinity), 2e-6)
@@ -238,7 +242,7 @@ class _Case:
                 layer, head = (int("".join(filter(str.isdigit, part))) for part in stored.split("_")[-2:])
                 weights = getattr(maps, name)[layer][0, head]
                 self.record.compare(stored, weights.numpy().astype(np.float16).astype(np.float32), 5e-4)
-        return Visible.of(lists), maps
+        return Visible.of(lists)
 
     def _teacher_forced(self, size: str, codes: Tensor, visible: Visible | None) -> Tensor:
         return self.models[size].decode(codes, self.encoded[size], self.grids[size], visible)
@@ -284,7 +288,9 @@ class _Case:
         self.record.compare_pixels("blended", reference_blend(pixels, self.image, self.share, self.levels))
 
 
-def _check_converter(folder: Path, config: ModelConfig, tensors: dict[str, Tensor], scratch: Path) -> Iterator[Comparison]:
+def _check_converter(
+    folder: Path, config: ModelConfig, tensors: dict[str, Tensor], scratch: Path
+) -> Iterator[Comparison]:
     """The .ckpt files give the same weights; hostile ones are read without doing anything."""
     convert(folder / "sga.ckpt", folder / "guiding.ckpt", folder / "config.json", scratch, expected_shapes)
     converted = load_checkpoint(scratch, expected_shapes).tensors
@@ -306,5 +312,3 @@ def _inert(path: Path, tensors: dict[str, Tensor]) -> Comparison:
     created = set(Path.cwd().iterdir()) - before
     bad = wrong + len(created) + (0 if read else 1)
     return Comparison(f"convert: {path.name} is inert, its weights are right", bad, 0, bad == 0)
-
-

@@ -30,7 +30,9 @@ def check_units(record: Record) -> list[Comparison]:
     _masked_convolutions(record)
     _region_norms(record)
     _module(record, "attnblock", lambda w: AttentionBlock(w["norm.weight"].shape[0]))
-    _module(record, "resblock", lambda w: ResidualBlock(w["conv1.weight"].shape[1], w["conv1.weight"].shape[0], "group"))
+    _module(
+        record, "resblock", lambda w: ResidualBlock(w["conv1.weight"].shape[1], w["conv1.weight"].shape[0], "group")
+    )
     _quantiser(record)
     _peg(record)
     _sparse_attention(record)
@@ -114,7 +116,10 @@ def _peg(record: Record) -> None:
 
 def _sparse_attention(record: Record) -> None:
     full, causal = _tensor(record, "attn_full_lists").long(), _tensor(record, "attn_causal_lists").long()
-    names = [f"{part}_proj.{kind}" for part in "kvq" for kind in ("weight", "bias")] + ["out_proj.weight", "out_proj.bias"]
+    names = [f"{part}_proj.{kind}" for part in "kvq" for kind in ("weight", "bias")] + [
+        "out_proj.weight",
+        "out_proj.bias",
+    ]
     weights = {name: _tensor(record, f"attn_{name}") for name in names}
     layer = Attention(weights["q_proj.weight"].shape[0], full.shape[1])
     layer.load_state_dict(weights)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -226,7 +227,10 @@ class Transformer(nn.Module):
     def hints(self, encoded: Tensor, grid: TokenGrid) -> list[Tensor | None]:
         """Per decoder layer, what it adds to its input (B, 1 + L, d), or None."""
         target = self.config.hint == "target"
-        return [layer.hint(encoded, grid, target) for layer in self.decoder.layers]
+        return [layer.hint(encoded, grid, target) for layer in self.decoder_layers()]
+
+    def decoder_layers(self) -> list[DecoderLayer]:
+        return cast(list[DecoderLayer], list(self.decoder.layers))
 
     def decode(
         self,
@@ -242,7 +246,7 @@ class Transformer(nn.Module):
         """
         start = torch.full_like(tokens[:, :1], self.config.start_token)
         x = self.embed(torch.cat([start, grid.to_strip(tokens)], 1), grid, 0)
-        for index, (layer, hint) in enumerate(zip(self.decoder.layers, self.hints(encoded, grid), strict=True)):
+        for index, (layer, hint) in enumerate(zip(self.decoder_layers(), self.hints(encoded, grid), strict=True)):
             x = layer(x, hint, *self._whole_sequence(layer, encoded, index, visible, maps))
         return self.lm_head(x)
 
@@ -266,10 +270,10 @@ class Transformer(nn.Module):
 
     def pack(self) -> None:
         """Lay the decoder's weights out for fast small batches, for good (inference on the CPU; linear.py)."""
-        for layer in self.decoder.layers:
+        for layer in self.decoder_layers():
             attention = layer.self_attn
             attention.packed = PackedLinear([attention.q_proj, attention.k_proj, attention.v_proj])
-            attention.q_proj = attention.k_proj = attention.v_proj = None
+            attention.q_proj = attention.k_proj = attention.v_proj = None  # type: ignore[assignment]
             for owner, names in ((attention, ("out_proj",)), (layer.encoder_attn, ("q_proj", "out_proj")),
                                  (layer, ("fc1", "fc2"))):  # fmt: skip
                 for name in names:
@@ -278,9 +282,12 @@ class Transformer(nn.Module):
 
     def step_bytes(self) -> int:
         """Bytes of weights that one decoding step reads."""
-        linear = [m for m in (*self.decoder.modules(), self.lm_head) if isinstance(m, nn.Linear)]
-        skipped = {id(m) for layer in self.decoder.layers for m in (layer.encoder_attn.k_proj, layer.encoder_attn.v_proj)}
-        packed = [m for m in (*self.decoder.modules(), self.lm_head) if isinstance(m, PackedLinear)]
-        return sum(m.weight.numel() * m.weight.element_size() for m in linear if id(m) not in skipped) + sum(
-            m.bytes_read for m in packed
-        )
+        memory = [layer.encoder_attn for layer in self.decoder_layers()]  # keys and values are computed once
+        skipped = {id(m) for attention in memory for m in (attention.k_proj, attention.v_proj)}
+        total = 0
+        for module in (*self.decoder.modules(), self.lm_head):
+            if isinstance(module, PackedLinear):
+                total += module.bytes_read
+            elif isinstance(module, nn.Linear) and id(module) not in skipped:
+                total += module.weight.numel() * module.weight.element_size()
+        return total

@@ -6,6 +6,8 @@ Encoder: (B, in, H, W) -> features (B, embed, H/16, W/16); codebook: features <-
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -41,8 +43,8 @@ class Level(nn.Module):
         super().__init__()
         self.block = nn.ModuleList(ResidualBlock(inputs if i == 0 else outputs, outputs, norm) for i in range(blocks))
         self.attn = nn.ModuleList(AttentionBlock(outputs) for _ in range(blocks if attention else 0))
-        self.downsample: nn.Module | None = None
-        self.upsample: nn.Module | None = None
+        self.downsample: Downsample | None = None
+        self.upsample: Upsample | None = None
 
     def forward(self, x: Tensor, region: Region | None = None) -> Tensor:
         for index, block in enumerate(self.block):
@@ -108,6 +110,7 @@ class Encoder(nn.Module):
             x = F.pixel_unshuffle(x, self.stem)
         x = self.conv_in(x, region)
         for level in self.down:
+            assert isinstance(level, Level)
             x = level(x, region)
             if level.downsample is not None:
                 x = level.downsample(x, region)
@@ -144,13 +147,14 @@ class Decoder(nn.Module):
             levels.append(level)
         self.up = nn.ModuleList(levels)
         ends = (channels[0], *config.tail)
-        self.tail = nn.ModuleList(TailStep(a, b, config.norm) for a, b in zip(ends, ends[1:], strict=False))
+        self.tail = nn.ModuleList(TailStep(a, b, config.norm) for a, b in pairwise(ends))
         self.norm_out = make_norm(ends[-1], config.norm)
         self.conv_out = MaskedConv2d(ends[-1], config.out_channels)
 
     def forward(self, features: Tensor) -> Tensor:
         x = self.mid(self.conv_in(features))
         for level in reversed(self.up):
+            assert isinstance(level, Level)
             x = level(x)
             if level.upsample is not None:
                 x = level.upsample(x)

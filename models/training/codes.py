@@ -76,7 +76,11 @@ def encode_crops(
 
 def save_codes(sets: dict[int, CodeSet], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {f"{name}_{size}": getattr(s, name) for size, s in sets.items() for name in ("target", "known", "mask", "condition")}
+    arrays = {
+        f"{name}_{size}": getattr(s, name)
+        for size, s in sets.items()
+        for name in ("target", "known", "mask", "condition")
+    }
     temporary = path.with_suffix(".part.npz")
     np.savez(temporary, **arrays)
     temporary.replace(path)

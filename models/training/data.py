@@ -141,7 +141,7 @@ def random_crop(
     a photo smaller than the crop is enlarged to fit.
     """
     height, width = labels.shape
-    taken = int(round(side / rng.uniform(*scales)))
+    taken = round(side / rng.uniform(*scales))
     taken = min(taken, height, width)
     top = int(rng.integers(0, height - taken + 1))
     left = int(rng.integers(0, width - taken + 1))

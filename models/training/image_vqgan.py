@@ -84,7 +84,7 @@ class ImageVqganStage:
         with self.precision.autocast():
             whole = vqgan.encode(pictures)
             known = vqgan.encode(pictures, masks, known_only=True)
-        drawn, tokens, commitment = keeper.quantise(whole.float(), number)
+        drawn, _, commitment = keeper.quantise(whole.float(), number)
         with self.precision.autocast():
             rebuilt = vqgan.decode(torch.where(masks > 0.5, drawn, known.float()))
         rebuilt = rebuilt.float()
@@ -130,7 +130,10 @@ class ImageVqganStage:
     @torch.no_grad()
     def evaluate(self, folder: Path, number: int) -> dict[str, float]:
         """PSNR, perceptual distance and code perplexity on validation photos, and a contact sheet."""
-        errors, distances, tokens, sheet = [], [], [], []
+        errors: list[float] = []
+        distances: list[float] = []
+        tokens: list[Tensor] = []
+        sheet: list[Tensor] = []
         pairs = [p for p in self.data.val if not p.id.startswith("wal_")][:: max(1, len(self.data.val) // 48)][:48]
         for pair in pairs:
             photo, _ = pair.load()

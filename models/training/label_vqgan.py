@@ -23,14 +23,18 @@ SIDE = 128
 class LabelVqganStage:
     name = "label-vqgan"
 
-    def __init__(self, config: ModelConfig, data: DataSet, precision: Precision, *, batch: int = 24, seed: int = 0) -> None:
+    def __init__(
+        self, config: ModelConfig, data: DataSet, precision: Precision, *, batch: int = 24, seed: int = 0
+    ) -> None:
         self.precision, self.data = precision, data
         self.labels = config.label_vqgan.in_channels
         self.vqgan = precision.place(VQGAN(config.label_vqgan, config.semantics))
         self.keeper = CodebookKeeper(self.vqgan.quantize)
         self.modules: dict[str, nn.Module] = {"vqgan": self.vqgan, "keeper": self.keeper}
         trained = [p for n, p in self.vqgan.named_parameters() if not n.startswith("quantize.")]
-        self.optimisers: dict[str, torch.optim.Optimizer] = {"vqgan": torch.optim.Adam(trained, 1e-3, betas=(0.5, 0.99))}
+        self.optimisers: dict[str, torch.optim.Optimizer] = {
+            "vqgan": torch.optim.Adam(trained, 1e-3, betas=(0.5, 0.99))
+        }
         self.stream = CropStream(data.train, SIDE, batch, seed, scales=(0.5, 1.0))
 
     def examples(self, batch: Any) -> int:
@@ -51,7 +55,7 @@ class LabelVqganStage:
             logits = self.vqgan.decode(drawn)
         entropy = F.cross_entropy(logits.float(), labels)
         self.optimisers["vqgan"].zero_grad(set_to_none=True)
-        (entropy + commitment).backward()  # type: ignore[no-untyped-call]
+        (entropy + commitment).backward()
         nn.utils.clip_grad_norm_(self.vqgan.parameters(), 1.0)
         self.optimisers["vqgan"].step()
         return {"cross_entropy": entropy.item(), "perplexity": self.keeper.perplexity()}
@@ -70,4 +74,7 @@ class LabelVqganStage:
             right += int((logits.argmax(1) == index).sum())
             total += index.numel()
             tokens.append(codes.flatten().cpu())
-        return {"accuracy": right / max(1, total), "code_perplexity": perplexity(torch.cat(tokens), self.vqgan.config.codes)}
+        return {
+            "accuracy": right / max(1, total),
+            "code_perplexity": perplexity(torch.cat(tokens), self.vqgan.config.codes),
+        }

@@ -103,7 +103,11 @@ def run(stage: Stage, settings: LoopSettings) -> dict[str, float]:
                 line = {k: round(v / count, 5) for k, v in sums.items()}
                 speed = images / (now - marked)
                 seconds = seen_seconds + now - started
-                _log(settings, stage.name, {"step": step, "seconds": round(seconds), "per_second": round(speed, 2), **line})
+                _log(
+                    settings,
+                    stage.name,
+                    {"step": step, "seconds": round(seconds), "per_second": round(speed, 2), **line},
+                )
                 marked, images, sums, count = now, 0, {}, 0
             if now - snapped > 60 * settings.snapshot_minutes:
                 save_snapshot(snapshot, stage, ema, step, seen_seconds + now - started)

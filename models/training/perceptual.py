@@ -75,6 +75,7 @@ class Backbone(nn.Module):
         features = []
         x = self.stem(x)
         for stage in self.stages:
+            assert isinstance(stage, nn.ModuleList)
             for index, block in enumerate(stage):
                 out = block(x)
                 x = x + out if index > 0 else out

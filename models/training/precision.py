@@ -28,7 +28,7 @@ class Precision:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
     def place(self, module: M) -> M:
-        return module.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return module.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def move(self, tensor: Tensor) -> Tensor:
         tensor = tensor.to(self.device, non_blocking=True)

@@ -21,7 +21,9 @@ SIDE = 256
 class SegmenterStage:
     name = "segmenter"
 
-    def __init__(self, config: ModelConfig, data: DataSet, precision: Precision, *, batch: int = 12, seed: int = 0) -> None:
+    def __init__(
+        self, config: ModelConfig, data: DataSet, precision: Precision, *, batch: int = 12, seed: int = 0
+    ) -> None:
         assert config.segmenter is not None
         self.precision, self.data = precision, data
         self.labels = config.label_vqgan.in_channels
@@ -47,7 +49,7 @@ class SegmenterStage:
             logits = self.net(pictures)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=0.05)
         self.optimisers["segmenter"].zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         self.optimisers["segmenter"].step()
         right = (logits.argmax(1) == labels).float().mean()

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..blocks import BlockLists, choose_blocks
 from ..config import GUIDE_RESOLUTION, ModelConfig, TransformerConfig
 from ..grid import TokenGrid
 from ..guiding import GUIDE_GRID, affinities
-from ..blocks import BlockLists, choose_blocks
 from ..transformer import AttentionMaps, Transformer, Visible
 from .codes import CodeSet
 from .precision import Precision
@@ -61,7 +61,9 @@ def lists_from_truth(guide: Transformer, low: Batch, config: ModelConfig, count:
     """Block lists from the guide's attention over the true codes (specification, section 9)."""
     maps = AttentionMaps()
     codes = torch.where(low["mask"], low["target"], low["known"])
-    encoded = guide.encode(codes.masked_fill(low["mask"], guide.config.mask_token), low["condition"], GUIDE_GRID, maps=maps)
+    encoded = guide.encode(
+        codes.masked_fill(low["mask"], guide.config.mask_token), low["condition"], GUIDE_GRID, maps=maps
+    )
     guide.decode(codes, encoded, GUIDE_GRID, maps=maps)
     parts = [[x.float() for x in part] for part in affinities(maps)]
     return choose_blocks(parts[0], parts[1], parts[2], count, config.semantics)
@@ -103,7 +105,9 @@ class TransformerStage:
         total = len(self.train[self.resolution])
         return rng.integers(total, size=self.size), rng.integers(total, size=self.size), rng.random(self.size) < 0.5
 
-    def _loss(self, sets: dict[int, CodeSet], rows: np.ndarray, others: np.ndarray | None, chosen: np.ndarray | None) -> Tensor:
+    def _loss(
+        self, sets: dict[int, CodeSet], rows: np.ndarray, others: np.ndarray | None, chosen: np.ndarray | None
+    ) -> Tensor:
         device = self.precision.device
         batch = take(sets[self.resolution], rows, device)
         low = take(sets[GUIDE_RESOLUTION], rows, device)
@@ -121,7 +125,7 @@ class TransformerStage:
         loss = self._loss(self.train, *batch)
         optimiser = self.optimisers[self.name]
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         optimiser.step()
         return {"nats": loss.item()}
@@ -131,9 +135,7 @@ class TransformerStage:
         """Nats per masked validation token, and the same with the label codes of another photo."""
         sets = self.val
         rows = np.arange(len(sets[self.resolution]))
-        shuffled = {
-            size: CodeSet(c.target, c.known, c.mask, np.roll(c.condition, 1, 0)) for size, c in sets.items()
-        }
+        shuffled = {size: CodeSet(c.target, c.known, c.mask, np.roll(c.condition, 1, 0)) for size, c in sets.items()}
         figures = {}
         for name, chosen in (("nats", sets), ("nats_shuffled_labels", shuffled)):
             parts = np.array_split(rows, max(1, len(rows) // self.size))
