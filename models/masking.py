@@ -15,6 +15,7 @@ from .config import Semantics
 NORM_EPS = 1e-6
 GROUPS = 32
 STRIP = 64  # rows
+LARGE = 2**26  # values of a feature map from which convolutions work in strips
 
 
 class Region:
@@ -50,10 +51,46 @@ class MaskedConv2d(nn.Conv2d):
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
-        super().__init__(inputs, outputs, 3, stride=stride, padding=1 if stride == 1 else 0)
+        super().__init__(inputs, outputs, 3, stride=stride)
         self.strips = False  # work in strips of rows: less memory, the same result
 
-    def _in_strips(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, region: Region | None = None) -> Tensor:
+        if region is None:
+            return self._whole(x)
+        mask = region.at(x)
+        step = self.stride[0]
+        small = mask if step == 1 else F.interpolate(mask, size=(x.shape[2] // 2, x.shape[3] // 2), mode="nearest")
+        if region.known_only:
+            return self._whole(x * (1 - mask)) * (1 - small)
+        ones = torch.ones(1, 1, 3, 3, dtype=mask.dtype, device=mask.device)
+        leak = (F.conv2d(F.pad(mask, self._pads()), ones, stride=step).clamp(0, 1) - small).clamp(0, 1)
+        out = self._whole(x)
+        box = _bounds(leak)
+        if box is None:
+            return out
+        # Only the ring round the mask needs the convolution of the known part.
+        rows, columns = box
+        seen = (
+            ...,
+            slice(step * rows.start, step * rows.stop + 2),
+            slice(step * columns.start, step * columns.stop + 2),
+        )
+        known = F.conv2d((F.pad(x, self._pads())[seen]) * (1 - F.pad(mask, self._pads())[seen]),
+                         self.weight, self.bias, stride=step)[..., : rows.stop - rows.start, : columns.stop - columns.start]  # fmt: skip
+        share = leak[..., rows, columns]
+        out[..., rows, columns] = out[..., rows, columns] * (1 - share) + known * share
+        return out
+
+    def _pads(self) -> tuple[int, int, int, int]:
+        return (1, 1, 1, 1) if self.stride[0] == 1 else (0, 1, 0, 1)
+
+    def _whole(self, x: Tensor) -> Tensor:
+        """Ordinary convolution of all of x, in strips of rows where it is large."""
+        if self.stride[0] == 2:
+            return F.conv2d(F.pad(x, self._pads()), self.weight, self.bias, stride=2)
+        large = x.numel() >= LARGE and not torch.is_grad_enabled()
+        if x.shape[2] <= STRIP or not (large or self.strips):
+            return F.conv2d(x, self.weight, self.bias, padding=1)
         out = x.new_empty(x.shape[0], self.out_channels, x.shape[2], x.shape[3])
         for top in range(0, x.shape[2], STRIP):
             bottom = min(x.shape[2], top + STRIP)
@@ -62,25 +99,14 @@ class MaskedConv2d(nn.Conv2d):
             out[:, :, top:bottom] = F.conv2d(strip, self.weight, self.bias)
         return out
 
-    def forward(self, x: Tensor, region: Region | None = None) -> Tensor:
-        halve = self.stride[0] == 2
-        if region is None:
-            if self.strips and not halve and x.shape[2] > STRIP:
-                return self._in_strips(x)
-            return super().forward(F.pad(x, (0, 1, 0, 1)) if halve else x)
-        mask = region.at(x)
-        if halve:
-            small = F.interpolate(mask, size=(x.shape[2] // 2, x.shape[3] // 2), mode="nearest")
-            x, mask = F.pad(x, (0, 1, 0, 1)), F.pad(mask, (0, 1, 0, 1))
-        else:
-            small = mask
-        known = super().forward(x * (1 - mask))
-        if region.known_only:
-            return known * (1 - small)
-        ones = torch.ones(1, 1, 3, 3, dtype=mask.dtype, device=mask.device)
-        dilated = F.conv2d(mask, ones, stride=self.stride, padding=self.padding).clamp(0, 1)
-        leak = (dilated - small).clamp(0, 1)
-        return super().forward(x) * (1 - leak) + known * leak
+
+def _bounds(mask: Tensor) -> tuple[slice, slice] | None:
+    """Rows and columns of the box round the non-zero positions of (B, 1, H, W), or None when there are none."""
+    used = mask.amax((0, 1)) > 0
+    rows, columns = used.any(1).nonzero()[:, 0], used.any(0).nonzero()[:, 0]
+    if len(rows) == 0:
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 class Norm(nn.Module):
@@ -95,37 +121,42 @@ class Norm(nn.Module):
         if region is None:
             return F.group_norm(x, GROUPS, self.weight, self.bias, NORM_EPS)
         mask = region.at(x)
-        weight, bias = self.weight[:, None, None], self.bias[:, None, None]
+        box = None if region.known_only else _bounds(mask)
         normalise = _reference_region if region.semantics is Semantics.REFERENCE else _clean_region
-        known = normalise(x, mask) * weight + bias
-        if region.known_only:
-            return known * (1 - mask)
-        return known * (1 - mask) + F.group_norm(x, GROUPS, self.weight, self.bias, NORM_EPS) * mask
+        out = torch.empty_like(x)
+        size = x.shape[1] // GROUPS
+        for first in range(0, x.shape[1], size):  # group by group: no second copy of a large feature map
+            channels = slice(first, first + size)
+            group, weight, bias = x[:, channels], self.weight[channels], self.bias[channels]
+            known = normalise(group, mask) * weight[:, None, None] + bias[:, None, None]
+            if region.known_only:
+                known = known * (1 - mask)
+            elif box is not None:
+                part = (..., *box)
+                whole = F.group_norm(group, 1, weight, bias, NORM_EPS)
+                known[part] = known[part] * (1 - mask[part]) + whole[part] * mask[part]
+            out[:, channels] = known
+        return out
 
 
-def _reference_region(x: Tensor, mask: Tensor) -> Tensor:
-    """The published region norm: both counts are of pixels, without the factor of channels per group."""
-    batch, channels, height, width = x.shape
-    per_group = channels // GROUPS
-    pixels = (1 - mask).expand(batch, 1, height, width).sum((1, 2, 3))  # (B,)
-    grouped = (x * (1 - mask)).view(batch, GROUPS, -1).sum(2)
-    mean = (grouped / pixels[:, None]).repeat_interleave(per_group, 1)[:, :, None, None]
-    filled = x * (1 - mask) + mean * mask
-    scale = (pixels / (per_group * height * width)).sqrt()[:, None, None, None]
-    return F.group_norm(filled, GROUPS, eps=NORM_EPS) * scale
+def _reference_region(group: Tensor, mask: Tensor) -> Tensor:
+    """The published region norm of one group (B, k, H, W): both counts are of pixels, without the factor k."""
+    batch, channels, height, width = group.shape
+    pixels = (1 - mask).expand(batch, 1, height, width).sum((1, 2, 3), keepdim=True)
+    known = group * (1 - mask)
+    mean = known.sum((1, 2, 3), keepdim=True) / pixels
+    filled = known + mean * mask
+    return F.group_norm(filled, 1, eps=NORM_EPS) * (pixels / (channels * height * width)).sqrt()
 
 
-def _clean_region(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean and variance over the unmasked positions of each group; an empty region gives zeros."""
-    batch, channels, height, width = x.shape
+def _clean_region(group: Tensor, mask: Tensor) -> Tensor:
+    """Normalised by mean and variance over the unmasked positions of the group (B, k, H, W)."""
+    batch, channels, height, width = group.shape
     keep = (1 - mask).expand(batch, 1, height, width)
-    count = keep.sum((1, 2, 3)).clamp(min=1)[:, None] * (channels // GROUPS)  # (B, 1)
-    spread = (batch, GROUPS, channels // GROUPS, height, width)
-    kept = (x * keep).reshape(spread)
-    mean = (kept.sum((2, 3, 4)) / count)[:, :, None, None, None]
-    centred = (x.reshape(spread) - mean) * keep[:, :, None]
-    variance = (centred.square().sum((2, 3, 4)) / count)[:, :, None, None, None]
-    return (centred / (variance + NORM_EPS).sqrt()).view(x.shape)
+    count = keep.sum((1, 2, 3), keepdim=True).clamp(min=1) * channels
+    centred = group - (group * keep).sum((1, 2, 3), keepdim=True) / count
+    variance = (centred * keep).square().sum((1, 2, 3), keepdim=True) / count
+    return centred * (variance + NORM_EPS).rsqrt()
 
 
 class PositionNorm(nn.Module):

@@ -21,6 +21,11 @@ def make_norm(channels: int, kind: str) -> nn.Module:
     return Norm(channels) if kind == "group" else PositionNorm(channels)
 
 
+def swish(x: Tensor) -> Tensor:
+    """x * sigmoid(x), in place where no gradient is wanted."""
+    return F.silu(x, inplace=not torch.is_grad_enabled())
+
+
 class ResidualBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, norm: str) -> None:
         super().__init__()
@@ -31,8 +36,8 @@ class ResidualBlock(nn.Module):
         self.nin_shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else None
 
     def forward(self, x: Tensor, region: Region | None = None) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x, region)), region)
-        h = self.conv2(F.silu(self.norm2(h, region)), region)
+        h = self.conv1(swish(self.norm1(x, region)), region)
+        h = self.conv2(swish(self.norm2(h, region)), region)
         return (x if self.nin_shortcut is None else self.nin_shortcut(x)) + h
 
 
@@ -115,7 +120,7 @@ class Encoder(nn.Module):
             if level.downsample is not None:
                 x = level.downsample(x, region)
         x = self.mid(x, region)
-        return self.conv_out(F.silu(self.norm_out(x, region)), region)
+        return self.conv_out(swish(self.norm_out(x, region)), region)
 
 
 class TailStep(nn.Module):
@@ -129,7 +134,7 @@ class TailStep(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.upsample(x)
-        return x + self.conv(F.silu(self.norm(x)))
+        return x + self.conv(swish(self.norm(x)))
 
 
 class Decoder(nn.Module):
@@ -160,7 +165,7 @@ class Decoder(nn.Module):
                 x = level.upsample(x)
         for step in self.tail:
             x = step(x)
-        return self.conv_out(F.silu(self.norm_out(x)))
+        return self.conv_out(swish(self.norm_out(x)))
 
 
 class VQGAN(nn.Module):

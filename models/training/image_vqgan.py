@@ -26,6 +26,7 @@ from .perceptual import Backbone, perceptual_distance
 from .precision import Precision
 
 CROP = 128
+JUDGE_ALONE = 300  # steps that the discriminator learns before the decoder listens to it
 
 
 class ImageVqganStage:
@@ -43,7 +44,7 @@ class ImageVqganStage:
         seed: int = 0,
         perceptual_weight: float = 1.0,
         adversarial_start: int = 3500,
-        adversarial_weight: float = 0.3,
+        adversarial_weight: float = 0.2,
         learning_rate: float = 4e-4,
     ) -> None:
         self.precision = precision
@@ -55,7 +56,9 @@ class ImageVqganStage:
         trained = [p for n, p in self.vqgan.named_parameters() if not n.startswith("quantize.")]
         self.optimisers: dict[str, torch.optim.Optimizer] = {
             "vqgan": torch.optim.Adam(trained, learning_rate, betas=(0.5, 0.99)),
-            "judge": torch.optim.Adam(self.judge.parameters(), learning_rate, betas=(0.5, 0.99)),
+            "judge": torch.optim.Adam(
+                [{"params": list(self.judge.parameters()), "scale": 2.0}], 2 * learning_rate, betas=(0.5, 0.99)
+            ),
         }
         self.stream = CropStream(data.train, CROP, batch, seed, scales=(0.5, 1.0))
         self.data = data
@@ -99,6 +102,8 @@ class ImageVqganStage:
             metrics["perceptual"] = perceptual.item()
         (gradient,) = torch.autograd.grad(loss, output)
         if number >= self.adversarial_start:
+            self._judge(output, pictures, labels, metrics)
+        if number >= self.adversarial_start + JUDGE_ALONE:
             gradient = gradient + self._adversarial(output, pictures, labels, gradient, metrics)
         self.optimisers["vqgan"].zero_grad(set_to_none=True)
         torch.autograd.backward([rebuilt, commitment], [gradient, torch.ones_like(commitment)])
@@ -106,10 +111,8 @@ class ImageVqganStage:
         self.optimisers["vqgan"].step()
         return {"pixel": pixel.item(), "commitment": commitment.item(), "perplexity": keeper.perplexity(), **metrics}
 
-    def _adversarial(
-        self, output: Tensor, pictures: Tensor, labels: Tensor, reconstruction: Tensor, metrics: dict[str, float]
-    ) -> Tensor:
-        """One step of the discriminator, and the gradient of the adversarial loss at the decoder's output."""
+    def _judge(self, output: Tensor, pictures: Tensor, labels: Tensor, metrics: dict[str, float]) -> None:
+        """One step of the discriminator."""
         with self.precision.autocast():
             fake, _ = self.judge(output.detach(), labels)
             real, _ = self.judge(pictures, labels)
@@ -117,6 +120,12 @@ class ImageVqganStage:
         self.optimisers["judge"].zero_grad(set_to_none=True)
         judged.backward()
         self.optimisers["judge"].step()
+        metrics["judge"] = judged.item()
+
+    def _adversarial(
+        self, output: Tensor, pictures: Tensor, labels: Tensor, reconstruction: Tensor, metrics: dict[str, float]
+    ) -> Tensor:
+        """The weighted gradient of adversarial loss and feature matching at the decoder's output."""
         with self.precision.autocast():
             fake, features = self.judge(output, labels)
             with torch.no_grad():
@@ -124,7 +133,7 @@ class ImageVqganStage:
             matching = sum(((a - b).abs().mean() for a, b in zip(features, targets, strict=True)), torch.zeros(()))
             adversarial = -fake.float().mean() + 2.0 * matching.float()
         (gradient,) = torch.autograd.grad(adversarial, output)
-        metrics |= {"judge": judged.item(), "matching": float(matching)}
+        metrics["matching"] = float(matching)
         return self.weights[1] * adaptive_weight(reconstruction, gradient) * gradient
 
     @torch.no_grad()
