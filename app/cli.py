@@ -200,7 +200,8 @@ def _edit(options: argparse.Namespace) -> int:
     files = EditFiles(options.photo, options.out, options.mask, options.label, options.paint, options.labels)
     window = options.window if options.window == "auto" else int(options.window)
     with ProgressBar(options.samples, shown=not options.quiet) as bar:
-        kept = edit(files, settings, window, lambda: _engine(options), bar.update)
+        notify = (lambda _: None) if options.quiet else (lambda line: print(line, file=sys.stderr))
+        kept = edit(files, settings, window, lambda: _engine(options), bar.update, notify)
     if not options.quiet:
         best = kept[0]
         print(f"{len(kept)} candidates in {options.out}, best {best.nats_per_token:.3f} nats per token")

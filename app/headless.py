@@ -96,8 +96,12 @@ def edit(
     window: str | int,
     open_engine: Callable[[], SceneEditor],
     progress: Callable[[Progress], None],
+    notify: Callable[[str], None] = lambda _: None,
 ) -> list[Candidate]:
-    """Run one edit and write its folder; all or nothing is written. Returns the ranked candidates."""
+    """Run one edit and write its folder; all or nothing is written. Returns the ranked candidates.
+
+    notify: gets lines for the user: the device and the memory that the run will take, and a scaled window.
+    """
     started = time.perf_counter()
     photo = load_photo(files.photo)
     labels = None if files.labels is None else load_index_map(files.labels, photo.size, "label map")
@@ -113,6 +117,7 @@ def edit(
         else:
             _check_range(labels, engine.label_set, files.labels or files.photo)
         request = EditRequest(photo.rgb8, labels, paint, settings, window)
+        _announce(engine, request, notify)
         ranked = rank(list(engine.run(request, progress=progress)))
         kept = ranked[: settings.keep] if settings.keep is not None else ranked
         began = time.perf_counter()
@@ -125,6 +130,15 @@ def edit(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return kept
+
+
+def _announce(engine: SceneEditor, request: EditRequest, notify: Callable[[str], None]) -> None:
+    needed = engine.estimate_bytes(request.paint, request.window, request.settings.samples)
+    notify(f"{engine.device_line}; this edit takes about {needed / 2**30:.1f} GiB beside the weights")
+    for planned in engine.plan(request.paint, request.window):
+        if planned.scaled:
+            factor = planned.side / planned.resolution
+            notify(f"the edit is wider than its window: generated {factor:.1f} times smaller and enlarged again")
 
 
 def _write_pictures(

@@ -51,10 +51,11 @@ class IncrementalDecoder:
         self.layers = transformer.decoder_layers()
         config = transformer.config
         shape = (self.batch, config.heads, 1 + grid.tokens, config.head_dim)
-        self.keys = [encoded.new_zeros(shape) for _ in self.layers]
-        self.values = [encoded.new_zeros(shape) for _ in self.layers]
         self.memory = [layer.memory(encoded) for layer in self.layers]
+        self.keys = [keys.new_zeros(shape) for keys, _ in self.memory]  # in the number format that attention runs in
+        self.values = [keys.new_zeros(shape) for keys, _ in self.memory]
         self.hints = transformer.hints(encoded, grid)
+        self.places = transformer.places(grid)
         self._block = -1
         self._contexts: list[_BlockContext] = []
 
@@ -97,8 +98,8 @@ class IncrementalDecoder:
 
     def _pass(self, ids: Tensor, first: int, pattern: Pattern) -> Tensor:
         """Run entries first… through all layers; `pattern` gives the two attentions of a layer."""
-        x = self.transformer.embed(ids, self.grid, first)
         stop = first + ids.shape[1]
+        x = self.transformer.embed(ids, self.places[first:stop])
         for index, layer in enumerate(self.layers):
             hint = self.hints[index]
             attend_self, attend_cross = pattern(index, first, stop)

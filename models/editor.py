@@ -109,6 +109,11 @@ class SceneEditor:
         windows = self.plan(paint, window)
         return sum(int(shrink_any(cut(painted, w), w.resolution // 16).sum()) for w in windows)
 
+    def estimate_bytes(self, paint: np.ndarray, window: str | int = "auto", samples: int = 4) -> int:
+        """About how much memory, beyond the loaded weights, an edit takes; 0 when nothing is painted."""
+        largest = max((w.resolution for w in self.plan(paint, window)), default=0)
+        return estimate_bytes(self.config, largest, min(BATCH, samples)) if largest else 0
+
     def run(
         self, request: EditRequest, cancel: CancelToken | None = None, progress: Report | None = None
     ) -> Iterator[Candidate]:

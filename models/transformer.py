@@ -219,10 +219,13 @@ class Transformer(nn.Module):
             x = layer(x, grid, None if visible is None else visible[index], None if maps is None else maps.encoder)
         return x
 
-    def embed(self, tokens: Tensor, grid: TokenGrid, first: int) -> Tensor:
-        """Decoder input (B, m, d) of the entries first, first + 1, …; tokens: (B, m) ids, [START] as entry 0."""
-        places = torch.cat([self.shared_pos.weight[START_POSITION:], self.positions(grid)])
-        return self.decoder.layernorm_embedding(self.shared(tokens) + places[first : first + tokens.shape[1]])
+    def places(self, grid: TokenGrid) -> Tensor:
+        """Position embeddings (1 + L, d) of the decoder's entries, [START] first."""
+        return torch.cat([self.shared_pos.weight[START_POSITION:], self.positions(grid)])
+
+    def embed(self, tokens: Tensor, places: Tensor) -> Tensor:
+        """Decoder input (B, m, d) of some entries; tokens: (B, m) ids; places: (m, d), their rows of `places`."""
+        return self.decoder.layernorm_embedding(self.shared(tokens) + places)
 
     def hints(self, encoded: Tensor, grid: TokenGrid) -> list[Tensor | None]:
         """Per decoder layer, what it adds to its input (B, 1 + L, d), or None."""
@@ -245,7 +248,7 @@ class Transformer(nn.Module):
         tokens: (B, L) int64 raster, all codes. encoded: (B or 1, L, d) from `encode`.
         """
         start = torch.full_like(tokens[:, :1], self.config.start_token)
-        x = self.embed(torch.cat([start, grid.to_strip(tokens)], 1), grid, 0)
+        x = self.embed(torch.cat([start, grid.to_strip(tokens)], 1), self.places(grid))
         for index, (layer, hint) in enumerate(zip(self.decoder_layers(), self.hints(encoded, grid), strict=True)):
             x = layer(x, hint, *self._whole_sequence(layer, encoded, index, visible, maps))
         return self.lm_head(x)

@@ -23,13 +23,14 @@ def contact_sheet(
 
     photo: (H, W, 3) uint8; paint: (H, W) uint8, NOT_PAINTED where nothing was painted.
     """
+    painted = "painted: " + _painted_names(paint, label_set)
     tiles = [
         ("original", _thumb(photo)),
-        ("painted: " + _painted_names(paint, label_set), _thumb(_overlay(photo, paint, label_set))),
+        (painted, _thumb(_overlay(photo, paint, label_set))),
     ]
     for rank, candidate in enumerate(candidates[:limit], 1):
-        caption = f"{rank}. {candidate.nats_per_token:.2f} nats/token, log p {candidate.log_likelihood:.1f}, seed {candidate.seed}"
-        tiles.append((caption, _thumb(candidate.apply(photo))))
+        likelihood = f"{candidate.nats_per_token:.2f} nats/token, log p {candidate.log_likelihood:.1f}"
+        tiles.append((f"{rank}. {likelihood}, seed {candidate.seed}", _thumb(candidate.apply(photo))))
     height, width = tiles[0][1].shape[:2]
     columns = min(COLUMNS, len(tiles))
     rows = -(-len(tiles) // columns)
