@@ -70,13 +70,10 @@ class MaskedConv2d(nn.Conv2d):
             return out
         # Only the ring round the mask needs the convolution of the known part.
         rows, columns = box
-        seen = (
-            ...,
-            slice(step * rows.start, step * rows.stop + 2),
-            slice(step * columns.start, step * columns.stop + 2),
-        )
-        known = F.conv2d((F.pad(x, self._pads())[seen]) * (1 - F.pad(mask, self._pads())[seen]),
-                         self.weight, self.bias, stride=step)[..., : rows.stop - rows.start, : columns.stop - columns.start]  # fmt: skip
+        seen = (..., _window(rows, step), _window(columns, step))
+        padded = F.pad(x, self._pads())[seen] * (1 - F.pad(mask, self._pads())[seen])
+        known = F.conv2d(padded, self.weight, self.bias, stride=step)
+        known = known[..., : rows.stop - rows.start, : columns.stop - columns.start]
         share = leak[..., rows, columns]
         out[..., rows, columns] = out[..., rows, columns] * (1 - share) + known * share
         return out
@@ -98,6 +95,11 @@ class MaskedConv2d(nn.Conv2d):
             strip = F.pad(x[:, :, first:last], (1, 1, first - top + 1, bottom + 1 - last))
             out[:, :, top:bottom] = F.conv2d(strip, self.weight, self.bias)
         return out
+
+
+def _window(outputs: slice, step: int) -> slice:
+    """The padded inputs that these outputs of a 3-wide convolution see."""
+    return slice(step * outputs.start, step * outputs.stop + 2)
 
 
 def _bounds(mask: Tensor) -> tuple[slice, slice] | None:

@@ -1,0 +1,261 @@
+"""The open photo with its layers, and every way of changing them.
+
+Layers, all of the photo's size:
+  start    (H, W) uint8     labels at opening: uniform, suggested or loaded
+  applied  (H, W) uint8     label under which a pixel was last generated; NOT_PAINTED where it never was
+  paint    (H, W) uint8     label painted and not yet generated; NOT_PAINTED elsewhere
+  picture  (H, W, 3) uint8  the photo with the applied candidates
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.request import NOT_PAINTED, Candidate, EditRequest, SamplingSettings
+
+from .atoms import Atom, Layer, Step, merged, write
+from .brush import Point, capsule, snapped
+from .geometry import Rect
+
+if TYPE_CHECKING:
+    from app.io.photo import Photo
+
+
+class Document:
+    """One open photo. Every method that changes pixels returns a `Step` (None when nothing changed).
+
+    `revert` and `replay` undo and redo a step; steps must be reverted in the opposite order of their making,
+    which is the caller's history's business.
+    """
+
+    def __init__(self, photo: Photo, uniform_label: int = 0) -> None:
+        self.photo = photo
+        height, width = photo.rgb8.shape[:2]
+        self.start = np.full((height, width), uniform_label, np.uint8)
+        self.applied = np.full((height, width), NOT_PAINTED, np.uint8)
+        self.paint = np.full((height, width), NOT_PAINTED, np.uint8)
+        self.picture = photo.rgb8
+        self._picture_lent = True  # others hold this array: it is copied before the next change
+        self.labels_loaded = False  # the user chose the start labels: a late suggestion must not replace them
+        self._stroke: Stroke | None = None
+        self._picture_steps: list[int] = []
+        self._exported_steps: tuple[int, ...] = ()
+
+    @property
+    def bounds(self) -> Rect:
+        height, width = self.paint.shape
+        return Rect(0, 0, width, height)
+
+    @property
+    def unexported(self) -> bool:
+        """Whether the picture differs from what was last exported (or opened); undoing back makes it clean."""
+        return self.picture_state != self._exported_steps
+
+    @property
+    def picture_state(self) -> tuple[int, ...]:
+        """Numbers of the steps whose candidates are in the picture, oldest first: equal states, equal pictures."""
+        return tuple(self._picture_steps)
+
+    @property
+    def ever_painted(self) -> np.ndarray:
+        """(H, W) bool, pixels that an applied candidate was asked to change: the only ones an export may change."""
+        return self.applied != NOT_PAINTED
+
+    @property
+    def anything_painted(self) -> bool:
+        return bool((self.paint != NOT_PAINTED).any())
+
+    def labels(self, rect: Rect | None = None) -> np.ndarray:
+        """A new (H, W) uint8 label map of the picture as it is (applied edits included, paint not)."""
+        where = (rect or self.bounds).slices
+        labels = self.start[where].copy()
+        np.copyto(labels, self.applied[where], where=self.applied[where] != NOT_PAINTED)
+        return labels
+
+    def label_at(self, x: int, y: int) -> int:
+        """The label that is painted at a pixel, else the one of the picture there."""
+        for layer in (self.paint, self.applied):
+            if layer[y, x] != NOT_PAINTED:
+                return int(layer[y, x])
+        return int(self.start[y, x])
+
+    def request(self, settings: SamplingSettings, window: str | int) -> EditRequest:
+        """A snapshot for the engine; painting may go on while it works.
+
+        Raises RequestError when nothing is painted.
+        """
+        return EditRequest(self.lend_picture(), self.labels(), self.paint.copy(), settings, window)
+
+    def lend_picture(self) -> np.ndarray:
+        """The picture as it is now, (H, W, 3) uint8, for reading; it will never change (copy on write)."""
+        self._picture_lent = True
+        return self.picture
+
+    # painting -------------------------------------------------------------------------------------------------
+
+    def begin_stroke(self, value: int, name: str) -> Stroke:
+        """Start a drag that writes `value` (a label, or NOT_PAINTED for the eraser); aborts one still open."""
+        if self._stroke is not None:
+            self._stroke.abort()
+        self._stroke = Stroke(self, value, name)
+        return self._stroke
+
+    def clear_paint(self) -> Step | None:
+        """Take all paint away."""
+        return self._step("Clear paint", [self._write(Layer.PAINT, self.bounds, None, NOT_PAINTED)])
+
+    # labels ---------------------------------------------------------------------------------------------------
+
+    def set_start_labels(self, labels: np.ndarray | int, name: str) -> Step | None:
+        """Replace the start labels by the user's choice: a map (H, W) uint8 or one label everywhere."""
+        self.labels_loaded = True
+        values = np.broadcast_to(np.asarray(labels, np.uint8), self.start.shape)
+        return self._step(name, [self._write(Layer.START, self.bounds, None, values)])
+
+    def suggest_start_labels(self, labels: np.ndarray) -> bool:
+        """Take a suggested map (H, W) uint8 as start labels, outside the history.
+
+        False, and nothing changes, when the user has chosen a map or the size is another photo's.
+        """
+        if self.labels_loaded or labels.shape != self.start.shape:
+            return False
+        self.start[:] = labels
+        return True
+
+    # results --------------------------------------------------------------------------------------------------
+
+    def candidate_region(self, candidate: Candidate, paint: np.ndarray, rect: Rect) -> np.ndarray:
+        """What `rect` of the picture would look like with a candidate applied: a new (h, w, 3) uint8 array.
+
+        paint: the paint of the candidate's request.
+        """
+        region = self.picture[rect.slices].copy()
+        for box, pixels, edited in _patches(candidate, self.bounds):
+            part = box.intersected(rect)
+            if part.empty:
+                continue
+            inner = Rect(part.x - box.x, part.y - box.y, part.width, part.height)
+            mask = edited[inner.slices] & (paint[part.slices] != NOT_PAINTED)
+            outer = Rect(part.x - rect.x, part.y - rect.y, part.width, part.height)
+            region[outer.slices][mask] = pixels[inner.slices][mask]
+        return region
+
+    def apply(self, candidate: Candidate, paint: np.ndarray, name: str) -> Step | None:
+        """Put a candidate into the picture, as one step.
+
+        paint: the paint of the candidate's request, (H, W) uint8. Only pixels painted there are written, so
+        edits made elsewhere in the meantime stay. The painted labels become the picture's; the paint that was
+        asked for is taken away, paint added or changed since the request stays.
+        Raises ValueError when the candidate belongs to a photo of another size.
+        """
+        if paint.shape != self.paint.shape:
+            raise ValueError(f"candidate of a {paint.shape[1]}x{paint.shape[0]} photo")
+        atoms: list[Atom | None] = []
+        for box, pixels, edited in _patches(candidate, self.bounds):
+            wanted = paint[box.slices]
+            mask = edited & (wanted != NOT_PAINTED)
+            atoms.append(self._write(Layer.PICTURE, box, mask, pixels))
+            atoms.append(self._write(Layer.APPLIED, box, mask, wanted))
+            atoms.append(self._write(Layer.PAINT, box, mask & (self.paint[box.slices] == wanted), NOT_PAINTED))
+        step = self._step(name, atoms)
+        if step is not None and step.edits_picture:
+            self._picture_steps.append(step.number)
+        return step
+
+    def mark_exported(self, state: tuple[int, ...]) -> None:
+        """Remember that the picture was exported as it was at `picture_state`."""
+        self._exported_steps = state
+
+    # history --------------------------------------------------------------------------------------------------
+
+    def revert(self, step: Step) -> None:
+        """Undo a step: every changed pixel gets its old value."""
+        for atom in reversed(step.atoms):
+            self._writable(atom.layer)[atom.rect.slices][atom.mask] = atom.old
+        if step.edits_picture:
+            self._picture_steps.remove(step.number)
+
+    def replay(self, step: Step) -> None:
+        """Redo a reverted step."""
+        for atom in step.atoms:
+            self._writable(atom.layer)[atom.rect.slices][atom.mask] = atom.new
+        if step.edits_picture:
+            self._picture_steps.append(step.number)
+
+    def _writable(self, layer: Layer) -> np.ndarray:
+        if layer is Layer.PICTURE and self._picture_lent:
+            self.picture = self.picture.copy()
+            self._picture_lent = False
+        return getattr(self, layer.value)
+
+    def _write(self, layer: Layer, rect: Rect, mask: np.ndarray | None, values: np.ndarray | int) -> Atom | None:
+        mask = np.ones((rect.height, rect.width), bool) if mask is None else mask
+        return write(layer, self._writable(layer), rect, mask, values)
+
+    def _step(self, name: str, atoms: list[Atom | None]) -> Step | None:
+        made = tuple(atom for atom in atoms if atom is not None)
+        return Step(name, made) if made else None
+
+
+class Stroke:
+    """A drag in the making: `line_to` writes at once, `finish` makes it one step, `abort` takes it all back."""
+
+    def __init__(self, document: Document, value: int, name: str) -> None:
+        self._document = document
+        self._value = value
+        self._name = name
+        self._atoms: list[Atom] = []
+        self._last: Point | None = None
+        self._open = True
+
+    def line_to(self, point: Point, size: int) -> Rect:
+        """Draw a straight piece from the last point (a dot at first); returns the changed rectangle, maybe empty.
+
+        point: in photo pixels, anywhere. size: brush diameter in pixels.
+        """
+        point = snapped(point, size)
+        rect, mask = capsule(self._last or point, point, size, self._document.bounds)
+        self._last = point
+        atom = None if rect.empty else write(Layer.PAINT, self._document.paint, rect, mask, self._value)
+        if atom is None:
+            return Rect(0, 0, 0, 0)
+        self._atoms.append(atom)
+        return atom.rect
+
+    def finish(self) -> Step | None:
+        """Close the stroke; None when it changed nothing."""
+        self._close()
+        return Step(self._name, merged(self._atoms)) if self._atoms else None
+
+    def abort(self) -> Rect:
+        """Close the stroke and restore every pixel; returns the restored rectangle."""
+        self._close()
+        for atom in reversed(self._atoms):
+            self._document.paint[atom.rect.slices][atom.mask] = atom.old
+        rect = Rect.around(atom.rect for atom in self._atoms)
+        self._atoms.clear()
+        return rect
+
+    def _close(self) -> None:
+        self._open = False
+        if self._document._stroke is self:
+            self._document._stroke = None
+
+    @property
+    def open(self) -> bool:
+        return self._open
+
+
+def _patches(candidate: Candidate, bounds: Rect) -> list[tuple[Rect, np.ndarray, np.ndarray]]:
+    """Box, pixels and mask of every patch, cut to the photo."""
+    result = []
+    for patch in candidate.patches:
+        height, width = patch.pixels.shape[:2]
+        whole = Rect(patch.x, patch.y, width, height)
+        box = whole.intersected(bounds)
+        if not box.empty:
+            inner = Rect(box.x - whole.x, box.y - whole.y, box.width, box.height)
+            result.append((box, patch.pixels[inner.slices], patch.mask[inner.slices]))
+    return result

@@ -1,0 +1,205 @@
+"""Menus, tool bars and keys: what can be done, in one table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QAction, QActionGroup, QKeySequence
+from PySide6.QtWidgets import QLabel, QMainWindow, QSizePolicy, QSlider, QSpinBox, QToolBar, QToolButton, QWidget
+
+from app.document.brush import MAX_BRUSH
+
+from .generate_panel import FIELD_MARGINS
+from .icons import icon
+from .label_palette import LabelSwatch
+from .session import Session, Tool
+
+
+@dataclass(frozen=True)
+class Command:
+    """One thing the user can do. name: stable, for settings and tests. keys: the first is shown in the menu."""
+
+    name: str
+    text: str
+    run: Callable[[], object]
+    keys: tuple[str, ...] = ()
+    icon: str = ""
+    tip: str = ""
+
+
+TOOLS = (
+    (Tool.BRUSH, "Brush", "B", "brush", "Paint the current label"),
+    (Tool.ERASER, "Eraser", "E", "eraser", "Take paint away: the original label is back"),
+    (Tool.PICKER, "Pick label", "I", "picker", "Take the label under the mouse (also Alt-click)"),
+    (Tool.HAND, "Hand", "H", "hand", "Move the picture (also Space or middle button)"),
+)
+
+
+class Actions:
+    """All actions of a window by name."""
+
+    def __init__(self, window: QMainWindow, session: Session) -> None:
+        self._window = window
+        self._session = session
+        self.by_name: dict[str, QAction] = {}
+
+    def __getitem__(self, name: str) -> QAction:
+        return self.by_name[name]
+
+    def add(self, command: Command) -> QAction:
+        """Make an action that works in the whole window."""
+        action = QAction(command.text, self._window)
+        action.setObjectName(command.name)
+        action.setShortcuts([QKeySequence(key) for key in command.keys])
+        if command.icon:
+            action.setIcon(icon(command.icon))
+            action.setIconVisibleInMenu(False)
+        tip = (command.tip or command.text.replace("&", "").rstrip("…")) + _keys(command.keys)
+        action.setToolTip(tip)
+        action.triggered.connect(lambda _=False: command.run())
+        self._window.addAction(action)
+        self.by_name[command.name] = action
+        return action
+
+    def menu(self, title: str, commands: list[Command | None]) -> None:
+        """A menu; None is a separator."""
+        menu = self._window.menuBar().addMenu(title)
+        menu.setObjectName(title.replace("&", "").lower())
+        for command in commands:
+            if command is None:
+                menu.addSeparator()
+            else:
+                menu.addAction(self.add(command))
+
+    def tool_strip(self) -> QToolBar:
+        """The strip at the left: tools, and the current label with the one before it."""
+        bar = QToolBar("Tools", self._window)
+        bar.setObjectName("tools")
+        bar.setMovable(False)
+        bar.setOrientation(Qt.Orientation.Vertical)
+        bar.setIconSize(QSize(22, 22))
+        group = QActionGroup(self._window)
+        for tool, text, key, name, tip in TOOLS:
+            action = self.add(
+                Command(
+                    f"tool-{tool}",
+                    text,
+                    lambda tool=tool: self._session.set_tool(tool),
+                    (key,),
+                    name,
+                    f"{text}: {tip[0].lower()}{tip[1:]}",
+                )
+            )
+            action.setCheckable(True)
+            action.setChecked(tool is self._session.tool)
+            group.addAction(action)
+            bar.addAction(action)
+        self._session.tool_changed.connect(lambda tool: self.by_name[f"tool-{tool}"].setChecked(True))
+        bar.addSeparator()
+        bar.addWidget(LabelSwatch(self._session, bar))
+        return bar
+
+    def label_keys(self, label_in_slot: Callable[[int], int | None]) -> None:
+        """Keys 1 to 9 take the first labels of the palette."""
+        for slot in range(9):
+
+            def take(slot: int = slot) -> None:
+                label = label_in_slot(slot)
+                if label is not None:
+                    self._session.set_label(label)
+
+            self.add(Command(f"label-{slot + 1}", f"Label {slot + 1}", take, (str(slot + 1),)))
+
+
+class OptionsBar(QToolBar):
+    """Above the canvas: brush size and the opacity of paint and label map."""
+
+    def __init__(self, session: Session, parent: QWidget) -> None:
+        super().__init__("Options", parent)
+        self.setObjectName("options")
+        self.setMovable(False)
+        self.setIconSize(QSize(20, 20))
+        self._session = session
+        self.size = QSlider(Qt.Orientation.Horizontal)
+        self.size.setRange(0, 1000)
+        self.size.setFixedWidth(150)
+        self.size.setToolTip("Brush size ( [ and ] )")
+        self.size.setAccessibleName("Brush size")
+        self.size.valueChanged.connect(lambda value: session.set_brush_size(_size_of(value)))
+        self.size_box = QSpinBox()
+        self.size_box.lineEdit().setTextMargins(*FIELD_MARGINS)
+        self.size_box.setRange(1, MAX_BRUSH)
+        self.size_box.setSuffix(" px")
+        self.size_box.setFixedWidth(82)
+        self.size_box.setKeyboardTracking(False)
+        self.size_box.setAccessibleName("Brush size in photo pixels")
+        self.size_box.valueChanged.connect(session.set_brush_size)
+        session.brush_size_changed.connect(self._show_size)
+        self.paint_opacity = _percent(65, "How strongly the paint covers the photo")
+        self.compare = QToolButton()
+        self.compare.setIcon(icon("compare"))
+        self.compare.setToolTip("Hold to see the original photo (hold Tab)")
+        self.compare.setAccessibleName("Hold to see the original photo")
+        self.compare.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.labels_opacity = _percent(0, "Show the label map of the whole picture")
+
+    def fill(self, actions: Actions) -> None:
+        """Lay the bar out, once the actions exist."""
+        for name in ("open", "undo", "redo"):
+            self.addAction(actions[name])
+        self.addSeparator()
+        self.addWidget(_caption("Brush"))
+        self.addWidget(self.size)
+        self.addWidget(self.size_box)
+        self.addSeparator()
+        self.addWidget(_caption("Paint"))
+        self.addWidget(self.paint_opacity)
+        self.addWidget(_caption("Label map"))
+        self.addWidget(self.labels_opacity)
+        self.addSeparator()
+        self.addAction(actions["fit"])
+        self.addWidget(self.compare)
+        gap = QWidget()
+        gap.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self.addWidget(gap)
+        self.addAction(actions["export"])
+        self._show_size(self._session.brush_size)
+
+    def _show_size(self, size: int) -> None:
+        for widget, value in ((self.size, _slider_value(size)), (self.size_box, size)):
+            widget.blockSignals(True)
+            widget.setValue(value)
+            widget.blockSignals(False)
+
+
+def _size_of(value: int) -> int:
+    """Slider 0–1000 → 1 … MAX_BRUSH pixels, evenly in ratio, so that small sizes can be hit too."""
+    return round(MAX_BRUSH ** (value / 1000))
+
+
+def _slider_value(size: int) -> int:
+    return round(1000 * math.log(size) / math.log(MAX_BRUSH))
+
+
+def _percent(value: int, tip: str) -> QSlider:
+    slider = QSlider(Qt.Orientation.Horizontal)
+    slider.setRange(0, 100)
+    slider.setValue(value)
+    slider.setFixedWidth(100)
+    slider.setToolTip(tip)
+    slider.setAccessibleName(tip)
+    return slider
+
+
+def _caption(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setProperty("quiet", True)
+    label.setContentsMargins(4, 0, 2, 0)
+    return label
+
+
+def _keys(keys: tuple[str, ...]) -> str:
+    return f" ({QKeySequence(keys[0]).toString(QKeySequence.SequenceFormat.NativeText)})" if keys else ""

@@ -1,0 +1,61 @@
+"""Starts the editor."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from PySide6.QtCore import QSize
+from PySide6.QtWidgets import QApplication
+
+from app.worker.jobs import Engine
+
+from .main_window import MainWindow
+from .theme import apply_theme
+
+_USUAL_SIZE = QSize(1440, 900)
+_SWITCH_INTERVAL = 0.001  # seconds; the GUI thread gets Python back from the engine thread this fast
+
+
+def run_editor(path: Path | None, checkpoint: Path | None, device: str) -> int:
+    """Open the editor and return its exit code when it is closed.
+
+    path: a photo to open; None: the sample. checkpoint: a checkpoint folder; None: the default one.
+    device: "auto", "cpu" or "cuda". Needs a display (Qt ends the process without one).
+    """
+
+    def open_engine() -> Engine:
+        from models.editor import open_editor  # loads torch: seconds, so in the engine thread
+
+        return open_editor(checkpoint, device)
+
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    application = QApplication.instance() or QApplication(sys.argv[:1])
+    assert isinstance(application, QApplication)
+    application.setApplicationName("Scenebrush")
+    apply_theme(application)
+    window = MainWindow(open_engine)
+    _show(window)
+    if path is not None:
+        window.files.open_path(path)
+    else:
+        window.files.open_sample()
+    code = application.exec()
+    if not window.shut_down():
+        # a model that is still loading cannot be interrupted, and Qt aborts when a running thread is destroyed
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _show(window: MainWindow) -> None:
+    """At the usual size, larger on a large screen; filling a small one."""
+    room = window.screen().availableSize()
+    if room.width() <= _USUAL_SIZE.width() or room.height() <= _USUAL_SIZE.height():
+        window.resize(room)
+        window.showMaximized()
+    else:
+        window.resize(_USUAL_SIZE.expandedTo(room * 0.8))
+        window.show()

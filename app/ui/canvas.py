@@ -1,0 +1,367 @@
+"""The canvas: shows the photo, what is painted on it and what is planned, and turns the mouse into strokes."""
+
+from __future__ import annotations
+
+import numpy as np
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt, Signal
+from PySide6.QtGui import (
+    QEnterEvent,
+    QKeyEvent,
+    QMouseEvent,
+    QNativeGestureEvent,
+    QPainter,
+    QPaintEvent,
+    QRegion,
+    QResizeEvent,
+    QWheelEvent,
+)
+from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QLineEdit, QWidget
+
+from app.document.atoms import Layer
+from app.document.brush import Point
+from app.document.geometry import Rect
+from models.request import Candidate, Window
+
+from . import decorations
+from .overlay import LabelOverlay
+from .session import Session, Tool
+from .tiles import TileLayer, level_for, reduced
+from .view_transform import ViewTransform, fitted
+
+FIT_MARGIN = 24  # logical pixels around a fitted photo
+
+
+class Canvas(QWidget):
+    """Draws from tile caches in device pixels; only exposed parts are drawn and only changed parts re-made."""
+
+    view_changed = Signal()
+    hovered = Signal(object)  # Point under the mouse in photo pixels, None outside the widget
+    preview_accepted = Signal()  # Enter
+    preview_left = Signal()  # Escape, or painting goes on
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.overlay = LabelOverlay(session)
+        self.view = ViewTransform()
+        self._fit = True
+        self._layers: dict[str, TileLayer] = {}
+        self._windows: tuple[Window, ...] = ()
+        self._preview: tuple[Candidate, np.ndarray] | None = None
+        self._caption = ""
+        self._original_held = False
+        self._mouse: QPointF | None = None
+        self._pan_from: QPointF | None = None
+        self._space = False
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self.setMinimumSize(320, 240)
+        self.setAccessibleName("Canvas")
+        session.document_replaced.connect(self._on_document)
+        session.pixels_changed.connect(self._on_pixels)
+        for signal in (session.tool_changed, session.brush_size_changed, session.label_changed):
+            signal.connect(self._on_tool)
+        session.labels_known.connect(self.overlay_changed)
+        self._on_tool()
+
+    # what is shown ----------------------------------------------------------------------------------------------
+
+    def set_windows(self, windows: tuple[Window, ...]) -> None:
+        """The planned windows, drawn as squares; () for none."""
+        if windows != self._windows:
+            self._windows = windows
+            self.update()
+
+    def set_preview(self, candidate: Candidate | None, paint: np.ndarray | None = None, caption: str = "") -> None:
+        """Show a candidate (with its request's paint) instead of the picture and its paint; None to stop."""
+        if candidate is None and self._preview is None:
+            return
+        self._preview = None if candidate is None or paint is None else (candidate, paint)
+        self._caption = caption
+        if "preview" in self._layers:
+            self._layers["preview"].clear()
+        self.update()
+
+    @property
+    def previewing(self) -> bool:
+        return self._preview is not None
+
+    def hold_original(self, held: bool) -> None:
+        """Show the photo as it was opened, as long as a key or button is held."""
+        if held != self._original_held:
+            self._original_held = held
+            self.update()
+
+    def overlay_changed(self) -> None:
+        """Colours or opacity of the overlay have changed."""
+        if "overlay" in self._layers:
+            self._layers["overlay"].clear()
+        self.update()
+
+    def _on_document(self) -> None:
+        self._layers.clear()
+        self._windows = ()
+        self._preview = None
+        self._original_held = False
+        document = self._session.document
+        if document is not None:
+            rgb8 = document.photo.rgb8
+            self._layers = {
+                "original": TileLayer(document.bounds, lambda r, k: reduced(rgb8[r.slices], k), overlay=False),
+                "picture": TileLayer(
+                    document.bounds, lambda r, k: reduced(document.picture[r.slices], k), overlay=False
+                ),
+                "preview": TileLayer(document.bounds, self._render_preview, overlay=False),
+                "overlay": TileLayer(document.bounds, self.overlay.render, overlay=True),
+            }
+            self.fit()
+        self.update()
+
+    def _render_preview(self, rect: Rect, level: int) -> np.ndarray:
+        document = self._session.document
+        assert document is not None and self._preview is not None  # only painted while both are there
+        return reduced(document.candidate_region(*self._preview, rect), level)
+
+    def _on_pixels(self, rect: Rect, layers: frozenset[Layer]) -> None:
+        if not self._layers:
+            return
+        if Layer.PICTURE in layers:
+            self._layers["picture"].invalidate(rect)
+            self._layers["preview"].clear()
+        rect = rect.grown(2 << level_for(self.view.scale))  # the paint's edge line reaches further
+        if layers & {Layer.PAINT, Layer.APPLIED, Layer.START}:
+            self._layers["overlay"].invalidate(rect)
+        self._update_device(*decorations.device_box(rect, self.view))
+
+    # the view ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _ratio(self) -> float:
+        return self.devicePixelRatioF()
+
+    def _view_size(self) -> tuple[int, int]:
+        return round(self.width() * self._ratio), round(self.height() * self._ratio)
+
+    def _photo_size(self) -> tuple[int, int] | None:
+        document = self._session.document
+        return None if document is None else (document.bounds.width, document.bounds.height)
+
+    def fit(self) -> None:
+        """Show the whole photo; it stays fitted while the canvas changes size."""
+        photo = self._photo_size()
+        if photo is not None:
+            self._fit = True
+            self._set_view(fitted(photo, self._view_size(), round(FIT_MARGIN * self._ratio)))
+
+    def zoom_to(self, scale: float) -> None:
+        """A scale in device pixels per photo pixel, round the mouse or the middle."""
+        x, y = self._zoom_centre()
+        self._change_view(self.view.scaled_at(x, y, scale))
+
+    def zoom_by(self, steps: float) -> None:
+        x, y = self._zoom_centre()
+        self._change_view(self.view.zoomed_at(x, y, steps))
+
+    def _zoom_centre(self) -> tuple[float, float]:
+        if self._mouse is not None:
+            return self._mouse.x() * self._ratio, self._mouse.y() * self._ratio
+        width, height = self._view_size()
+        return width / 2, height / 2
+
+    def _change_view(self, view: ViewTransform) -> None:
+        photo = self._photo_size()
+        if photo is not None:
+            self._fit = False
+            self._set_view(view.kept_in_view(photo, self._view_size()))
+
+    def _set_view(self, view: ViewTransform) -> None:
+        self.view = view
+        self._update_cursor()
+        self.update()
+        self.view_changed.emit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        if self._fit:
+            self.fit()
+        super().resizeEvent(event)
+
+    def photo_point(self, position: QPointF) -> Point:
+        """A widget position in photo pixels."""
+        return self.view.to_photo(position.x() * self._ratio, position.y() * self._ratio)
+
+    # painting the widget ----------------------------------------------------------------------------------------
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        ratio = self._ratio
+        painter.scale(1 / ratio, 1 / ratio)
+        exposed = QRegion()
+        for rect in event.region():
+            exposed += decorations.scaled_rect(rect, ratio)
+        decorations.paint_background(painter, exposed.boundingRect())
+        if not self._layers:
+            decorations.paint_hint(painter, self._view_size(), ratio)
+            return
+        original = self._original_held
+        shown = "original" if original else "preview" if self._preview is not None else "picture"
+        decorations.paint_frame(painter, self._session.document.bounds, self.view)  # type: ignore[union-attr]
+        self._layers[shown].paint(painter, self.view, exposed)
+        if shown == "picture":
+            if self.overlay.visible:
+                self._layers["overlay"].paint(painter, self.view, exposed)
+            decorations.paint_windows(painter, self._windows, self.view, ratio)
+        if original:
+            decorations.paint_caption(painter, "Original photo", self._view_size()[1], ratio)
+        elif self._preview is not None:
+            decorations.paint_caption(painter, self._caption, self._view_size()[1], ratio)
+        if self._mouse is not None and self._shows_brush():
+            point = self.photo_point(self._mouse)
+            grid_windows = self._windows if self._session.tool is Tool.BRUSH and not original else None
+            decorations.paint_brush(painter, point, self._session.brush_size, self.view, grid_windows, ratio)
+
+    def _shows_brush(self) -> bool:
+        return self._session.can_paint and self._pan_from is None and not self._space
+
+    def _update_device(self, x: float, y: float, right: float, bottom: float) -> None:
+        """Repaint a box given in device pixels."""
+        ratio, slack = self._ratio, 3
+        left, top = int(x / ratio) - slack, int(y / ratio) - slack
+        self.update(left, top, int((right - x) / ratio) + 2 * slack + 1, int((bottom - y) / ratio) + 2 * slack + 1)
+
+    def _update_brush(self) -> None:
+        """Repaint round the brush cursor."""
+        if self._mouse is not None and self._session.document is not None:
+            point = self.photo_point(self._mouse)
+            box = decorations.brush_box(point, self._session.brush_size, self.view, self._windows)
+            self._update_device(*box)
+
+    # mouse ------------------------------------------------------------------------------------------------------
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if self._session.document is None:
+            return
+        button, position = event.button(), event.position()
+        left = button == Qt.MouseButton.LeftButton
+        if button == Qt.MouseButton.MiddleButton or (left and (self._space or self._session.tool is Tool.HAND)):
+            self._session.end_stroke()
+            self._pan_from = position
+            self._update_cursor()
+        elif left and (event.modifiers() & Qt.KeyboardModifier.AltModifier or self._session.tool is Tool.PICKER):
+            self._pick(self.photo_point(position))
+        elif left:
+            if self._preview is not None:
+                self.preview_left.emit()
+            straight = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+            self._session.begin_stroke(self.photo_point(position), straight)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        self._update_brush()
+        self._mouse = event.position()
+        if self._pan_from is not None:
+            moved = (self._mouse - self._pan_from) * self._ratio
+            self._pan_from = self._mouse
+            self._change_view(self.view.panned(moved.x(), moved.y()))
+        elif self._session.painting:
+            self._session.stroke_to(self.photo_point(self._mouse))
+        self._update_brush()
+        self.hovered.emit(self.photo_point(self._mouse))
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        if self._pan_from is not None and event.button() in (Qt.MouseButton.MiddleButton, Qt.MouseButton.LeftButton):
+            self._pan_from = None
+            self._update_cursor()
+        elif event.button() == Qt.MouseButton.LeftButton:
+            self._session.end_stroke()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        self._mouse = event.position()
+        notches = event.angleDelta() / 120
+        if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            self.zoom_by(event.angleDelta().y() / 120)
+        else:
+            delta = event.pixelDelta() if not event.pixelDelta().isNull() else notches * 80
+            if event.modifiers() & Qt.KeyboardModifier.ShiftModifier and delta.x() == 0:
+                delta = QPoint(delta.y(), 0)
+            self._change_view(self.view.panned(delta.x() * self._ratio, delta.y() * self._ratio))
+        event.accept()
+
+    def _pick(self, point: Point) -> None:
+        document = self._session.document
+        x, y = int(point.x // 1), int(point.y // 1)
+        if document is not None and 0 <= x < document.bounds.width and 0 <= y < document.bounds.height:
+            self._session.set_label(document.label_at(x, y))
+
+    # keys, focus, cursor ----------------------------------------------------------------------------------------
+
+    def event(self, event: QEvent) -> bool:
+        if isinstance(event, QKeyEvent) and event.key() == Qt.Key.Key_Tab:
+            # Tab would move the focus; on the canvas it means "show the original while held"
+            if not event.isAutoRepeat():
+                self.hold_original(event.type() == QEvent.Type.KeyPress)
+            event.accept()
+            return True
+        if isinstance(event, QNativeGestureEvent) and event.gestureType() == Qt.NativeGestureType.ZoomNativeGesture:
+            self.zoom_by(event.value() * 4)
+            return True
+        return super().event(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        key = event.key()
+        if key == Qt.Key.Key_Space:
+            self._set_space(True)
+        elif key == Qt.Key.Key_Escape and self._session.painting:
+            self._session.abort_stroke()
+        elif key == Qt.Key.Key_Escape and self._preview is not None:
+            self.preview_left.emit()
+        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self._preview is not None:
+            self.preview_accepted.emit()
+        else:
+            super().keyPressEvent(event)
+
+    def keyReleaseEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Space and not event.isAutoRepeat():
+            self._set_space(False)
+        else:
+            super().keyReleaseEvent(event)
+
+    def focusOutEvent(self, event: QEvent) -> None:
+        self._set_space(False)
+        self.hold_original(False)
+        super().focusOutEvent(event)  # type: ignore[arg-type]
+
+    def enterEvent(self, event: QEnterEvent) -> None:
+        if self.isActiveWindow() and not isinstance(QApplication.focusWidget(), QLineEdit | QAbstractSpinBox):
+            self.setFocus(Qt.FocusReason.MouseFocusReason)
+        self._mouse = event.position()
+        super().enterEvent(event)
+
+    def leaveEvent(self, event: QEvent) -> None:
+        self._update_brush()
+        self._mouse = None
+        self.hovered.emit(None)
+        super().leaveEvent(event)
+
+    def _set_space(self, down: bool) -> None:
+        if down != self._space:
+            self._space = down
+            self._update_cursor()
+            self._update_brush()
+
+    def _on_tool(self) -> None:
+        self._update_cursor()
+        self.update()
+
+    def _update_cursor(self) -> None:
+        tool = self._session.tool
+        if self._session.document is None:
+            shape = Qt.CursorShape.ArrowCursor
+        elif self._pan_from is not None:
+            shape = Qt.CursorShape.ClosedHandCursor
+        elif self._space or tool is Tool.HAND:
+            shape = Qt.CursorShape.OpenHandCursor
+        elif tool.paints and self._session.brush_size * self.view.scale >= 5 * self._ratio:
+            shape = Qt.CursorShape.BlankCursor
+        else:
+            shape = Qt.CursorShape.CrossCursor
+        self.setCursor(shape)

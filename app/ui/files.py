@@ -1,0 +1,258 @@
+"""Opening photos and label maps, exporting pictures: in the background, failing calmly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
+
+from app.document.document import Document
+from app.io.depth import to_full_depth
+from app.io.errors import ExportError
+from app.io.maps import load_index_map, save_index_map
+from app.io.photo import Photo, load_photo
+from app.io.save import save_photo
+from app.worker.engine_thread import EngineThread
+from app.worker.jobs import EngineInfo, Suggestion
+from app.worker.tasks import TaskThread
+from models.errors import ScenebrushError
+
+from .icons import RESOURCES
+from .message_bar import Kind
+from .session import Session
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+_EXPORTS = {"PNG (*.png)": ".png", "TIFF (*.tif *.tiff)": ".tif", "JPEG (*.jpg *.jpeg)": ".jpg"}
+
+
+class FileController(QObject):
+    """Reads and writes for the session. A failed open leaves everything as it was."""
+
+    message = Signal(object, str)  # Kind, text
+    exported = Signal(str)
+    busy = Signal(str)  # what is being read or written, "" when done
+
+    def __init__(self, session: Session, engine: EngineThread, tasks: TaskThread, window: QWidget) -> None:
+        super().__init__(window)
+        self._session, self._engine, self._tasks, self._window = session, engine, tasks, window
+        self._folder = Path.home()
+        engine.opened.connect(self._on_engine)
+        engine.labels_suggested.connect(self._on_suggestion)
+        engine.suggestion_failed.connect(lambda text: self.message.emit(Kind.WARNING, f"{text}. {_UNIFORM}"))
+
+    # opening ------------------------------------------------------------------------------------------------------
+
+    def open_dialog(self) -> None:
+        patterns = " ".join(f"*{suffix}" for suffix in PHOTO_SUFFIXES)
+        name, _ = QFileDialog.getOpenFileName(
+            self._window, "Open a photo", str(self._folder), f"Photos ({patterns});;All files (*)"
+        )
+        if name:
+            self.open_path(Path(name))
+
+    def open_sample(self) -> bool:
+        """The photo that comes with the program and its label map; False when there is none."""
+        photo = sample_photo()
+        if photo is not None:
+            labels = photo.with_suffix(".png")
+            self.open_path(photo, labels if labels.exists() else None)
+        return photo is not None
+
+    def open_path(self, path: Path, labels: Path | None = None) -> None:
+        """Open a photo, asking first when applied edits are not exported; with a label map when there is one."""
+        self.ask_unexported(lambda: self._open(path, labels))
+
+    def _open(self, path: Path, labels: Path | None) -> None:
+        def read() -> tuple[Photo, np.ndarray | None]:
+            photo = load_photo(path)
+            return photo, None if labels is None else load_index_map(labels, photo.size)
+
+        self.busy.emit(f"Opening {path.name}…")
+        self._tasks.submit(read, lambda result: self._on_photo(path, *result), self._on_open_error, key="open")
+
+    def _on_photo(self, path: Path, photo: Photo, labels: np.ndarray | None) -> None:
+        self.busy.emit("")
+        self._folder = path.parent
+        document = Document(photo)
+        if labels is not None:
+            document.start[:] = labels
+            document.labels_loaded = True
+        self._session.set_document(document)
+        self._suggest()
+
+    def _on_open_error(self, error: Exception) -> None:
+        self.busy.emit("")
+        kept = " The photo that was open is still open." if self._session.document is not None else ""
+        self.message.emit(Kind.ERROR, f"{_said(error, 'The photo could not be opened')}.{kept}")
+
+    # labels -------------------------------------------------------------------------------------------------------
+
+    def _suggest(self) -> None:
+        """Ask the engine for start labels in the background, unless the user has chosen some."""
+        document = self._session.document
+        if document is not None and not document.labels_loaded and self._engine.engine is not None:
+            self._engine.suggest_labels(self._session.document_number, document.photo.rgb8)
+
+    def suggest_again(self) -> None:
+        """Replace start labels that were loaded or set by suggested ones."""
+        if self._session.document is not None:
+            self._session.document.labels_loaded = False
+            self._suggest()
+
+    def start_uniform(self) -> None:
+        """One label everywhere: the current one."""
+        label = self._session.label
+        self._session.set_start_labels(label, f"Start labels: all {self._session.label_name(label)}")
+
+    def load_labels_dialog(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self._window, "Load a label map", str(self._folder), "Index PNG (*.png)")
+        if name:
+            self.load_labels(Path(name))
+
+    def load_labels(self, path: Path) -> None:
+        """Start labels from an index PNG of the photo's size."""
+        document = self._session.document
+        if document is None:
+            return
+        known = 0 if self._session.label_set is None else len(self._session.label_set)
+
+        def read() -> np.ndarray:
+            labels = load_index_map(path, document.photo.size)
+            highest = int(labels.max())
+            if highest >= known:
+                raise ScenebrushError(
+                    f"{path}: holds label {highest}, but this checkpoint knows 0 to {known - 1}; "
+                    "use a map made for its labels"
+                )
+            return labels
+
+        def done(labels: np.ndarray) -> None:
+            if self._session.document is document:
+                self._session.set_start_labels(labels, f"Load labels {path.name}")
+                self.message.emit(Kind.INFO, f"Labels loaded from {path.name}.")
+
+        self._tasks.submit(read, done, lambda e: self._warn(e, "The label map could not be read", _LABELS_KEPT))
+
+    def save_labels_dialog(self) -> None:
+        document, label_set = self._session.document, self._session.label_set
+        if document is None or label_set is None:
+            return
+        name, _ = QFileDialog.getSaveFileName(
+            self._window, "Save the label map", str(self._folder / "labels.png"), "Index PNG (*.png)"
+        )
+        if name:
+            path = Path(name).with_suffix(".png")
+            labels, colors = document.labels(), np.array([entry.color for entry in label_set.labels], np.uint8)
+            self._tasks.submit(
+                lambda: save_index_map(path, labels, colors),
+                lambda _: self.message.emit(Kind.INFO, f"Label map saved as {path.name}."),
+                lambda e: self._warn(e, "The label map could not be saved", ""),
+            )
+
+    def _on_engine(self, info: EngineInfo) -> None:
+        self._session.set_label_set(info.label_set)
+        document = self._session.document
+        if document is not None and document.start.max() >= len(info.label_set):
+            document.start[:] = 0  # a map made for other labels came with the photo
+            document.labels_loaded = False
+        self._suggest()
+
+    def _on_suggestion(self, suggestion: Suggestion) -> None:
+        self._session.suggest_labels(suggestion.number, suggestion.labels)
+
+    # exporting ----------------------------------------------------------------------------------------------------
+
+    def export_dialog(self, then: Callable[[], None] | None = None) -> None:
+        """Ask for a file and export there; `then` runs after success."""
+        document = self._session.document
+        if document is None:
+            return
+        stem = "picture" if document.photo.path is None else document.photo.path.stem
+        filters = ";;".join(_EXPORTS)
+        name, chosen = QFileDialog.getSaveFileName(
+            self._window, "Export the picture", str(self._folder / f"{stem}-edited.png"), filters
+        )
+        if name:
+            path = Path(name)
+            if path.suffix.lower() not in (".png", ".tif", ".tiff", ".jpg", ".jpeg"):
+                path = path.with_name(path.name + _EXPORTS.get(chosen, ".png"))
+            self.export(path, then)
+
+    def export(self, path: Path, then: Callable[[], None] | None = None) -> None:
+        """Write the picture at the photo's size and depth; the suffix chooses PNG, TIFF or JPEG."""
+        document = self._session.document
+        if document is None:
+            return
+        self._session.end_stroke()
+        picture, painted, state = document.lend_picture(), document.ever_painted, document.picture_state
+
+        def write() -> list[str]:
+            full = to_full_depth(document.photo, picture, painted)
+            return save_photo(path, full, document.photo, ai_edited=bool(state))
+
+        def done(notes: list[str]) -> None:
+            self.busy.emit("")
+            document.mark_exported(state)
+            self._folder = path.parent
+            self.message.emit(Kind.INFO, " ".join([f"Exported {path.name}.", *notes]))
+            self.exported.emit(str(path))
+            if then is not None:
+                then()
+
+        def failed(error: Exception) -> None:
+            self.busy.emit("")
+            self._warn(error, "The picture could not be exported", "Nothing is lost; export to another place.")
+
+        self.busy.emit(f"Exporting {path.name}…")
+        self._tasks.submit(write, done, failed)
+
+    def ask_unexported(self, go_on: Callable[[], None]) -> None:
+        """Go on at once, or after asking what to do with applied edits that no file holds."""
+        document = self._session.document
+        if document is None or not document.unexported:
+            go_on()
+            return
+        answer = ask_about_edits(self._window)
+        if answer == "export":
+            self.export_dialog(go_on)
+        elif answer == "drop":
+            go_on()
+
+    def _warn(self, error: Exception, what: str, kept: str) -> None:
+        self.message.emit(Kind.ERROR, f"{_said(error, what)}. {kept}".strip())
+
+
+_UNIFORM = "One label is used everywhere; load a label map to do better."
+_LABELS_KEPT = "The labels are as they were."
+
+
+def ask_about_edits(window: QWidget) -> str:
+    """ "export", "drop" or "stay"."""
+    box = QMessageBox(window)
+    box.setIcon(QMessageBox.Icon.NoIcon)
+    box.setWindowTitle("Scenebrush")
+    box.setText("The picture has applied edits that are not exported.")
+    box.setInformativeText("They are lost if you go on without exporting.")
+    export = box.addButton("Export…", QMessageBox.ButtonRole.AcceptRole)
+    drop = box.addButton("Go on without", QMessageBox.ButtonRole.DestructiveRole)
+    box.addButton("Stay here", QMessageBox.ButtonRole.RejectRole)
+    box.setDefaultButton(export)
+    box.exec()
+    clicked = box.clickedButton()
+    answer = "export" if clicked is export else "drop" if clicked is drop else "stay"
+    box.deleteLater()
+    return answer
+
+
+def sample_photo() -> Path | None:
+    """The sample that comes with the program."""
+    return next(iter(sorted((RESOURCES / "sample").glob("*.jpg"))), None)
+
+
+def _said(error: Exception, what: str) -> str:
+    """The error's own line when it was made for people, else what failed and why, without a closing dot."""
+    text = str(error) if isinstance(error, ScenebrushError | ExportError) else f"{what}: {error}"
+    return text.rstrip(".")

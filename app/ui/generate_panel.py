@@ -1,0 +1,230 @@
+"""The Generate panel: how many versions, how they are drawn, what it will cost, and how far it is."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSpinBox,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from models.request import SamplingSettings, Window
+
+from .icons import icon
+
+MAX_SEED = 2**31 - 1  # what a spin box holds
+MAX_VERSIONS = 64
+_ALL = "All"
+FIELD_MARGINS = (6, 0, 0, 0)  # inside number fields; style sheets cannot set it
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would draw. windows: as planned, () when nothing is painted. seconds: None before one was measured."""
+
+    windows: tuple[Window, ...] = ()
+    tokens: int = 0
+    seconds: float | None = None
+
+
+class GeneratePanel(QWidget):
+    """Settings and buttons; knows nothing of the engine."""
+
+    generate_clicked = Signal()
+    cancel_clicked = Signal()
+    window_changed = Signal()
+    count_changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.count = _spin(1, MAX_VERSIONS, 4, "How many versions to draw")
+        self.seed = _spin(0, MAX_SEED, fresh_seed(), "Version k is drawn with seed + k")
+        self.dice = _button("dice", "New random seed")
+        self.dice.clicked.connect(lambda: self.seed.setValue(fresh_seed()))
+        self.lock = _button("unlock", "")
+        self.lock.setCheckable(True)
+        self.lock.toggled.connect(self._on_lock)
+        self.window = QComboBox()
+        self.window.setToolTip(
+            "The square of the photo that is generated: its size in pixels. Auto fits it to the paint"
+        )
+        self.set_resolutions(())
+        self.window.currentIndexChanged.connect(lambda _: self.window_changed.emit())
+        self.count.valueChanged.connect(lambda _: self.count_changed.emit())
+        self.temperature = QDoubleSpinBox()
+        self.temperature.lineEdit().setTextMargins(*FIELD_MARGINS)
+        self.temperature.setRange(0.1, 3.0)
+        self.temperature.setSingleStep(0.05)
+        self.temperature.setValue(1.0)
+        self.temperature.setToolTip("Below 1: safer and plainer. Above 1: bolder and rougher")
+        self.top_k = _spin(0, 4096, 100, "Draw each token from the k most likely ones only")
+        self.top_k.setSpecialValueText(_ALL)
+        self.estimate = QLabel()
+        self.estimate.setWordWrap(True)
+        self.estimate.setProperty("quiet", True)
+        self.estimate.setFixedHeight(2 * self.estimate.fontMetrics().lineSpacing() + 2)
+        self.estimate.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.generate = QPushButton("Generate")
+        self.generate.setProperty("primary", True)
+        self.generate.setMinimumHeight(30)
+        self.generate.clicked.connect(self.generate_clicked)
+        self.bar = QProgressBar()
+        self.bar.setRange(0, 1000)
+        self.bar.setTextVisible(False)
+        self.status = QLabel()
+        self.status.setProperty("quiet", True)
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setToolTip("Stop this run and keep the versions that are finished (Shift+X)")
+        self.cancel.clicked.connect(self.cancel_clicked)
+        self._lay_out()
+        self._on_lock(False)
+        self.set_estimate(Estimate())
+        self.show_idle()
+
+    def _lay_out(self) -> None:
+        form = QGridLayout()
+        form.setHorizontalSpacing(8)
+        form.setVerticalSpacing(4)
+        seed = QHBoxLayout()
+        seed.setSpacing(2)
+        for widget in (self.seed, self.dice, self.lock):
+            seed.addWidget(widget, int(widget is self.seed))
+        places: tuple[tuple[str, QWidget, int, int], ...] = (
+            ("&Versions", self.count, 0, 0),
+            ("&Temperature", self.temperature, 0, 1),
+            ("Top-&k", self.top_k, 0, 2),
+            ("&Window", self.window, 3, 0),
+            ("&Seed", self.seed, 3, 1),
+        )
+        for text, field, row, column in places:
+            form.addWidget(_caption(text, field), row, column)
+            field.setAccessibleName(text.replace("&", ""))
+            if field is self.seed:
+                form.addLayout(seed, row + 1, column, 1, 2)
+            else:
+                form.addWidget(field, row + 1, column)
+        form.setRowMinimumHeight(2, 4)
+        for column in range(3):
+            form.setColumnMinimumWidth(column, 86)
+            form.setColumnStretch(column, 1)
+        running = QHBoxLayout()
+        running.addWidget(self.status, 1)
+        running.addWidget(self.cancel)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(14, 10, 14, 12)
+        layout.setSpacing(9)
+        layout.addLayout(form)
+        layout.addWidget(self.estimate)
+        layout.addWidget(self.generate)
+        layout.addWidget(self.bar)
+        layout.addLayout(running)
+        self.setMaximumHeight(self.sizeHint().height())
+
+    # settings -----------------------------------------------------------------------------------------------------
+
+    def set_resolutions(self, resolutions: Sequence[int]) -> None:
+        """The window sizes that the checkpoint can draw."""
+        self.window.blockSignals(True)
+        self.window.clear()
+        self.window.addItem("Auto", "auto")
+        for side in resolutions:
+            self.window.addItem(f"{side} px", side)
+        self.window.blockSignals(False)
+
+    def window_choice(self) -> str | int:
+        return self.window.currentData()
+
+    def take_settings(self) -> SamplingSettings:
+        """The settings for the next run; draws a fresh seed first unless it is locked."""
+        if not self.lock.isChecked():
+            self.seed.setValue(fresh_seed())
+        return SamplingSettings(
+            samples=self.count.value(),
+            seed=self.seed.value(),
+            temperature=round(self.temperature.value(), 3),
+            top_k=self.top_k.value() or None,
+        )
+
+    def _on_lock(self, locked: bool) -> None:
+        self.lock.setIcon(icon("lock" if locked else "unlock"))
+        tip = "Seed locked: the same versions again" if locked else "Seed not locked: a new one for every run"
+        self.lock.setToolTip(tip)
+        self.lock.setAccessibleName(tip)
+
+    # what it would cost, how far it is ------------------------------------------------------------------------------
+
+    def set_estimate(self, estimate: Estimate, hint: str = "Paint an area that should change.") -> None:
+        """Show the cost of the next run; without windows the hint says what is missing and Generate is off."""
+        self.generate.setEnabled(bool(estimate.windows))
+        if not estimate.windows:
+            self.estimate.setText(hint)
+            return
+        sides = sorted({window.resolution for window in estimate.windows})
+        size = " and ".join(str(side) for side in sides) + "\u00a0px"
+        count = len(estimate.windows)
+        text = f"{estimate.tokens:,} tokens in " + (f"one {size} window" if count == 1 else f"{count} {size} windows")
+        if any(window.scaled for window in estimate.windows):
+            text += ", scaled to fit"
+        if estimate.seconds is not None:
+            text += f", about {spoken_seconds(estimate.seconds)}"
+        self.estimate.setText(text + ".")
+
+    def show_running(self, fraction: float, text: str) -> None:
+        self.bar.setValue(round(fraction * 1000))
+        self.status.setText(text)
+        self.cancel.setEnabled(True)
+
+    def show_idle(self, text: str = "") -> None:
+        self.bar.setValue(0)
+        self.status.setText(text)
+        self.cancel.setEnabled(False)
+
+
+def fresh_seed() -> int:
+    return secrets.randbelow(1_000_000)
+
+
+def spoken_seconds(seconds: float) -> str:
+    """ "1 s", "25 s", "2 min": as exact as an estimate can be; number and unit stay on one line."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))}\u00a0s"
+    return f"{round(seconds / 60)}\u00a0min"
+
+
+def _spin(low: int, high: int, value: int, tip: str) -> QSpinBox:
+    spin = QSpinBox()
+    spin.setRange(low, high)
+    spin.setValue(value)
+    spin.setToolTip(tip)
+    spin.lineEdit().setTextMargins(*FIELD_MARGINS)
+    return spin
+
+
+def _caption(text: str, field: QWidget) -> QLabel:
+    """A small label over a field, with its access key."""
+    label = QLabel(text)
+    label.setProperty("quiet", True)
+    label.setStyleSheet("font-size: 11px;")
+    label.setBuddy(field)
+    return label
+
+
+def _button(name: str, tip: str) -> QToolButton:
+    button = QToolButton()
+    button.setIcon(icon(name))
+    button.setToolTip(tip)
+    button.setAccessibleName(tip)
+    return button

@@ -1,0 +1,266 @@
+"""The main window: lays the parts out and wires them; what they do is in their own modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import QEvent, Qt
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QDockWidget, QGridLayout, QMainWindow, QWidget
+
+from app.document.atoms import Layer
+from app.document.geometry import Rect
+from app.document.locality import changed_outside_paint
+from app.worker.engine_thread import EngineThread
+from app.worker.jobs import Engine, EngineInfo
+from app.worker.tasks import TaskThread
+
+from .actions import Actions, Command, OptionsBar
+from .canvas import Canvas
+from .files import PHOTO_SUFFIXES, FileController, sample_photo
+from .gallery import Gallery
+from .generate_panel import GeneratePanel
+from .generation import GenerationController
+from .label_palette import LabelPalette
+from .message_bar import Kind, MessageBar
+from .session import Session
+from .status_bar import StatusBar
+
+
+class MainWindow(QMainWindow):
+    """The editor. open_engine is called in the engine thread."""
+
+    def __init__(self, open_engine: Callable[[], Engine]) -> None:
+        super().__init__()
+        self.setWindowTitle("Scenebrush")
+        self.setAcceptDrops(True)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)  # a stray right click must not hide the tools
+        self.session = Session(self)
+        self.engine = EngineThread(open_engine, self)
+        self.tasks = TaskThread("tasks", self)
+        self.canvas = Canvas(self.session)
+        self.palette_panel = LabelPalette(self.session)
+        self.panel = GeneratePanel()
+        self.gallery = Gallery()
+        self.messages = MessageBar()
+        self.status = StatusBar(self.session)
+        self.files = FileController(self.session, self.engine, self.tasks, self)
+        self.generation = GenerationController(
+            self.session, self.canvas, self.panel, self.gallery, self.engine, self.tasks, self
+        )
+        self.actions_table = Actions(self, self.session)
+        self.options = OptionsBar(self.session, self)
+        self._closing = False
+        self._lay_out()
+        self._add_actions()
+        self._connect()
+        self.engine.start()
+        self.tasks.start()
+
+    # layout -------------------------------------------------------------------------------------------------------
+
+    def _lay_out(self) -> None:
+        middle = QWidget()
+        layers = QGridLayout(middle)  # the message lies over the canvas, so that the picture does not jump
+        layers.setContentsMargins(0, 0, 0, 0)
+        layers.addWidget(self.canvas, 0, 0)
+        layers.addWidget(self.messages, 0, 0, Qt.AlignmentFlag.AlignTop)
+        self.setCentralWidget(middle)
+        self.setStatusBar(self.status)
+        self.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+        right, bottom = Qt.DockWidgetArea.RightDockWidgetArea, Qt.DockWidgetArea.BottomDockWidgetArea
+        labels = self._dock("Labels", self.palette_panel, right)
+        generate = self._dock("Generate", self.panel, right)
+        results = self._dock("Results", self.gallery, bottom)
+        results.setTitleBarWidget(QWidget())  # the gallery has its own header
+        self.resizeDocks([labels, generate], [312, 312], Qt.Orientation.Horizontal)
+        self.resizeDocks([results], [226], Qt.Orientation.Vertical)
+        self.resizeDocks([labels, generate], [600, 1], Qt.Orientation.Vertical)
+
+    def _dock(self, title: str, widget: QWidget, area: Qt.DockWidgetArea) -> QDockWidget:
+        dock = QDockWidget(title, self)
+        dock.setObjectName(title.lower())
+        dock.setWidget(widget)
+        movable = QDockWidget.DockWidgetFeature.DockWidgetMovable
+        dock.setFeatures(movable if area == Qt.DockWidgetArea.RightDockWidgetArea else QDockWidget.DockWidgetFeature(0))
+        self.addDockWidget(area, dock)
+        return dock
+
+    # actions ------------------------------------------------------------------------------------------------------
+
+    def _add_actions(self) -> None:
+        add, files, canvas, session = self.actions_table, self.files, self.canvas, self.session
+        self.addToolBar(Qt.ToolBarArea.TopToolBarArea, self.options)
+        self.addToolBar(Qt.ToolBarArea.LeftToolBarArea, add.tool_strip())
+        add.menu("&File", [
+            Command("open", "&Open a photo…", files.open_dialog, ("Ctrl+O",), "open"),
+            Command("open-sample", "Open the &sample photo", files.open_sample),
+            None,
+            Command("export", "&Export the picture…", files.export_dialog, ("Ctrl+Shift+E", "Ctrl+S"), "export"),
+            None,
+            Command("quit", "&Quit", self.close, ("Ctrl+Q",)),
+        ])  # fmt: skip
+        add.menu("&Edit", [
+            Command("undo", "&Undo", session.undo, ("Ctrl+Z",), "undo"),
+            Command("redo", "&Redo", session.redo, ("Ctrl+Shift+Z", "Ctrl+Y"), "redo"),
+            None,
+            Command("clear-paint", "&Clear the paint", session.clear_paint, ("Ctrl+Backspace",)),
+            Command("swap-labels", "S&wap the last two labels", session.swap_labels, ("X",)),
+            None,
+            Command("brush-smaller", "Brush &smaller", lambda: session.step_brush_size(-1), ("[",)),
+            Command("brush-larger", "Brush &larger", lambda: session.step_brush_size(1), ("]",)),
+        ])  # fmt: skip
+        add.menu("&View", [
+            Command("zoom-in", "Zoom &in", lambda: canvas.zoom_by(1), ("Ctrl++", "Ctrl+=", "+")),
+            Command("zoom-out", "Zoom &out", lambda: canvas.zoom_by(-1), ("Ctrl+-", "-")),
+            Command("fit", "&Fit in the window", canvas.fit, ("Ctrl+0",), "fit"),
+            Command("actual-size", "&100 %", lambda: canvas.zoom_to(1.0), ("Ctrl+1",)),
+            None,
+            Command("toggle-paint", "Show or hide the &paint", self._toggle_paint, ("Ctrl+H",)),
+            Command("toggle-labels", "Show or hide the &label map", self._toggle_labels, ("Ctrl+L",)),
+        ])  # fmt: skip
+        add.menu("&Labels", [
+            Command("suggest-labels", "&Suggest from the photo", files.suggest_again),
+            Command("uniform-labels", "Start from the &current label everywhere", files.start_uniform),
+            None,
+            Command("load-labels", "&Load a label map…", files.load_labels_dialog),
+            Command("save-labels", "S&ave the label map…", files.save_labels_dialog),
+        ])  # fmt: skip
+        runs = self.generation
+        add.menu("&Generate", [
+            Command("generate", "&Generate", runs.generate, ("Ctrl+Return", "Ctrl+Enter")),
+            Command("cancel", "&Cancel the run", runs.cancel, ("Shift+X",)),
+            Command("cancel-all", "Cancel &all runs", runs.cancel_all, ("Ctrl+Shift+X",)),
+            None,
+            Command("apply", "&Apply the chosen version", self.gallery.apply_chosen),
+            Command("discard", "&Discard the chosen version", self.gallery.discard_chosen),
+        ])  # fmt: skip
+        add.label_keys(self.palette_panel.label_in_slot)
+        self.options.fill(add)
+        self.options.compare.pressed.connect(lambda: canvas.hold_original(True))
+        self.options.compare.released.connect(lambda: canvas.hold_original(False))
+        self.panel.generate.setToolTip("Draw the versions (Ctrl+Enter)")
+
+    def _toggle_paint(self) -> None:
+        slider = self.options.paint_opacity
+        slider.setValue(0 if slider.value() else 65)
+
+    def _toggle_labels(self) -> None:
+        slider = self.options.labels_opacity
+        slider.setValue(0 if slider.value() else 55)
+
+    # wiring -------------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        session = self.session
+        self.canvas.hovered.connect(self.status.show_point)
+        self.canvas.view_changed.connect(lambda: self.status.show_view(self.canvas.view))
+        self.gallery.original_held.connect(self.canvas.hold_original)
+        self.options.paint_opacity.valueChanged.connect(self._on_opacity)
+        self.options.labels_opacity.valueChanged.connect(self._on_opacity)
+        self.files.message.connect(self._say)
+        self.files.busy.connect(self._on_busy)
+        self.files.exported.connect(lambda _: self._show_title())
+        self.generation.message.connect(self._say)
+        self.engine.opened.connect(self._on_engine)
+        self.engine.open_failed.connect(self._on_engine_failed)
+        session.document_replaced.connect(self._on_document)
+        session.settled.connect(self._update_actions)
+        session.pixels_changed.connect(self._on_pixels)
+        self._on_document()
+
+    def _say(self, kind: Kind, text: str) -> None:
+        self.messages.say(kind, text)
+
+    def _on_busy(self, text: str) -> None:
+        if text:
+            self.messages.say(Kind.INFO, text, sticky=True)
+        elif self.messages.kind is Kind.INFO:
+            self.messages.clear()
+
+    def _on_engine(self, info: EngineInfo) -> None:
+        self.status.show_device(info.device_line)
+
+    def _on_engine_failed(self, text: str) -> None:
+        self.status.show_device("no model")
+        self.palette_panel.say_unavailable("No model is open.")
+        self._say(Kind.ERROR, f"{text.rstrip('.')}. Photos can be opened and viewed, but not edited.")
+
+    def _on_document(self) -> None:
+        self.status.show_view(self.canvas.view)
+        self.status.show_point(None)
+        self._count_changed()
+        self._update_actions()
+
+    def _on_pixels(self, rect: Rect, layers: frozenset[Layer]) -> None:
+        if Layer.PICTURE in layers:
+            self._count_changed()
+
+    def _on_opacity(self) -> None:
+        self.canvas.overlay.paint_opacity = self.options.paint_opacity.value() / 100
+        self.canvas.overlay.labels_opacity = self.options.labels_opacity.value() / 100
+        self.canvas.overlay_changed()
+
+    def _count_changed(self) -> None:
+        document = self.session.document
+        self.status.show_locality(None if document is None else changed_outside_paint(document))
+
+    def _update_actions(self) -> None:
+        document, stack, actions = self.session.document, self.session.undo_stack, self.actions_table
+        for name in ("export", "clear-paint", "suggest-labels", "uniform-labels", "load-labels", "save-labels"):
+            actions[name].setEnabled(document is not None)
+        actions["open-sample"].setEnabled(sample_photo() is not None)
+        actions["undo"].setEnabled(stack.canUndo())
+        actions["redo"].setEnabled(stack.canRedo())
+        actions["undo"].setText(f"&Undo {stack.undoText()}".rstrip())
+        actions["redo"].setText(f"&Redo {stack.redoText()}".rstrip())
+        self._show_title()
+
+    def _show_title(self) -> None:
+        document = self.session.document
+        path = None if document is None else document.photo.path
+        self.setWindowTitle(f"{'' if path is None else path.name}[*] — Scenebrush" if document else "Scenebrush[*]")
+        self.setWindowModified(document is not None and document.unexported)
+
+    # dropping and closing -------------------------------------------------------------------------------------------
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if _dropped(event) is not None:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        path = _dropped(event)
+        if path is not None:
+            event.acceptProposedAction()
+            self.files.open_path(path)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        if not self._closing:
+            event.ignore()
+            self.files.ask_unexported(self._close_now)
+        if self._closing:
+            event.accept()
+
+    def _close_now(self) -> None:
+        self._closing = True
+        if self.isVisible():
+            self.close()
+
+    def shut_down(self) -> bool:
+        """End the threads; False when one has not ended within two seconds (a model that is loading cannot stop)."""
+        self.messages.clear()
+        stopped = self.engine.stop(2.0)
+        return self.tasks.stop(1.0) and stopped
+
+    def changeEvent(self, event: QEvent) -> None:
+        if event.type() == QEvent.Type.ActivationChange and not self.isActiveWindow():
+            self.canvas.hold_original(False)
+        super().changeEvent(event)
+
+
+def _dropped(event: QDropEvent) -> Path | None:
+    """The first photo among dropped files."""
+    urls = [url for url in event.mimeData().urls() if url.isLocalFile()]
+    paths = [Path(url.toLocalFile()) for url in urls]
+    return next((path for path in paths if path.suffix.lower() in PHOTO_SUFFIXES), None)

@@ -1,0 +1,107 @@
+"""The runs of this session and their candidates, as the gallery shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from app.document.document import Document
+from app.document.geometry import Rect
+from app.worker.jobs import JobState
+from models.request import NOT_PAINTED, Candidate, SamplingSettings
+
+from .tiles import reduced
+
+THUMBNAIL_RATIO = 4 / 3
+_KEPT_WIDTH = 640  # pixels: enough for a thumbnail on a display of three device pixels per logical pixel
+_KEPT_BYTES = 500_000_000  # of older runs
+
+
+@dataclass(eq=False)
+class Entry:
+    """One candidate in the gallery. picture: its crop (h, w, 3) uint8. step: the undo step that applied it."""
+
+    candidate: Candidate
+    picture: np.ndarray
+    step: int | None = None
+
+
+@dataclass(eq=False)
+class Run:
+    """One job as the gallery shows it. paint: of its request. entries: ranked, best first."""
+
+    job: int
+    title: str
+    paint: np.ndarray
+    settings: SamplingSettings
+    tokens: int
+    crop: Rect
+    state: JobState = JobState.QUEUED
+    fraction: float = 0.0
+    batch: int = 1  # candidates being drawn side by side
+    entries: list[Entry] = field(default_factory=list)
+    discarded: int = 0
+
+    @property
+    def missing(self) -> int:
+        """Candidates still to come."""
+        if self.state.terminal:
+            return 0
+        return max(0, self.settings.samples - len(self.entries) - self.discarded)
+
+    @property
+    def batch_fraction(self) -> float:
+        """How far the candidates being drawn now are, 0–1."""
+        finished = len(self.entries) + self.discarded
+        return min(1.0, max(0.0, (self.fraction * self.settings.samples - finished) / self.batch))
+
+    @property
+    def nbytes(self) -> int:
+        patches = (patch for entry in self.entries for patch in entry.candidate.patches)
+        return self.paint.nbytes + sum(patch.pixels.nbytes + patch.mask.nbytes for patch in patches)
+
+    def add(self, candidate: Candidate, document: Document) -> Entry:
+        """Put a finished candidate at its rank."""
+        from models.ranking import rank  # here: it loads torch, which the engine thread has done by now
+
+        region = document.candidate_region(candidate, self.paint, self.crop)
+        level = max(0, (region.shape[1] // _KEPT_WIDTH).bit_length() - 1)
+        entry = Entry(candidate, reduced(region, level))
+        by_candidate = {id(e.candidate): e for e in [*self.entries, entry]}
+        self.entries = [by_candidate[id(c)] for c in rank([e.candidate for e in [*self.entries, entry]])]
+        return entry
+
+    def discard(self, entry: Entry) -> None:
+        self.entries.remove(entry)
+        self.discarded += 1
+
+    def applied(self, state: tuple[int, ...]) -> Entry | None:
+        """The candidate of this run that is in the picture; state: the document's `picture_state`."""
+        steps = [entry for entry in self.entries if entry.step in state]
+        return max(steps, key=lambda entry: state.index(entry.step), default=None)  # type: ignore[arg-type]
+
+
+def pruned(runs: list[Run]) -> list[Run]:
+    """The newest runs that fit into memory; at least the last one."""
+    kept: list[Run] = []
+    total = 0
+    for run in reversed(runs):
+        total += run.nbytes
+        if kept and total > _KEPT_BYTES:
+            break
+        kept.insert(0, run)
+    return kept
+
+
+def crop_around(paint: np.ndarray, bounds: Rect) -> Rect:
+    """What a thumbnail shows: the painted area with some surroundings, in the thumbnail's shape where it fits."""
+    box = Rect.of_mask(paint != NOT_PAINTED)
+    width = max(box.width * 1.3, box.height * 1.3 * THUMBNAIL_RATIO, 160)
+    width = min(width, bounds.width, bounds.height * THUMBNAIL_RATIO)
+    height = width / THUMBNAIL_RATIO
+    x = box.x + box.width / 2 - width / 2
+    y = box.y + box.height / 2 - height / 2
+    left = round(min(max(0.0, x), bounds.width - width))
+    top = round(min(max(0.0, y), bounds.height - height))
+    return Rect(left, top, max(1, round(width)), max(1, round(height))).intersected(bounds)

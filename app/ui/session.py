@@ -1,0 +1,221 @@
+"""What the window's parts share: the open document, its undo stack, the tool, the brush and the current label."""
+
+from __future__ import annotations
+
+import enum
+
+import numpy as np
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QUndoCommand, QUndoStack
+
+from app.document.atoms import Layer, Step
+from app.document.brush import MAX_BRUSH, Point
+from app.document.document import Document, Stroke
+from app.document.geometry import Rect
+from models.config import LabelSet
+from models.request import NOT_PAINTED, Candidate
+
+UNDO_STEPS = 200
+
+
+class Tool(enum.StrEnum):
+    BRUSH = "brush"
+    ERASER = "eraser"
+    PICKER = "picker"
+    HAND = "hand"
+
+    @property
+    def paints(self) -> bool:
+        return self in (Tool.BRUSH, Tool.ERASER)
+
+
+class Session(QObject):
+    """Every change of the document goes through here, so that history, canvas and panels stay in step."""
+
+    document_replaced = Signal()
+    pixels_changed = Signal(object, object)  # Rect, frozenset[Layer]
+    settled = Signal()  # a whole step was made, undone or redone
+    labels_known = Signal()
+    tool_changed = Signal(object)  # Tool
+    brush_size_changed = Signal(int)
+    label_changed = Signal(int)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.undo_stack = QUndoStack(self)
+        self.undo_stack.setUndoLimit(UNDO_STEPS)
+        self.document: Document | None = None
+        self.document_number = 0
+        self.label_set: LabelSet | None = None
+        self.tool = Tool.BRUSH
+        self.brush_size = 80
+        self.label = 0
+        self.previous_label = 0
+        self._stroke: Stroke | None = None
+        self._last_point: Point | None = None
+
+    # document and labels ----------------------------------------------------------------------------------------
+
+    def set_document(self, document: Document | None) -> None:
+        """Show another document (or none); its history starts empty."""
+        self._stroke = self._last_point = None
+        self.undo_stack.clear()
+        self.document = document
+        self.document_number += 1
+        self.document_replaced.emit()
+        self.settled.emit()
+
+    def set_label_set(self, label_set: LabelSet) -> None:
+        self.label_set = label_set
+        self.labels_known.emit()
+
+    def label_name(self, label: int) -> str:
+        if self.label_set is not None and label < len(self.label_set):
+            return self.label_set.labels[label].name
+        return f"label {label}"
+
+    def suggest_labels(self, number: int, labels: np.ndarray) -> bool:
+        """Take a suggestion made for document `number`; False when it came too late."""
+        if self.document is None or number != self.document_number:
+            return False
+        if not self.document.suggest_start_labels(labels):
+            return False
+        self.pixels_changed.emit(self.document.bounds, frozenset({Layer.START}))
+        return True
+
+    def set_start_labels(self, labels: np.ndarray | int, name: str) -> None:
+        """The user's own start labels, as an undo step."""
+        if self.document is not None:
+            self._push(self.document.set_start_labels(labels, name))
+
+    # tool, brush, label -----------------------------------------------------------------------------------------
+
+    def set_tool(self, tool: Tool) -> None:
+        if tool != self.tool:
+            self.end_stroke()
+            self.tool = tool
+            self.tool_changed.emit(tool)
+
+    def set_brush_size(self, size: int) -> None:
+        size = min(MAX_BRUSH, max(1, size))
+        if size != self.brush_size:
+            self.brush_size = size
+            self.brush_size_changed.emit(size)
+
+    def step_brush_size(self, direction: int) -> None:
+        """One step up or down, about a tenth of the size and at least one pixel."""
+        step = max(1, round(self.brush_size * 0.12))
+        self.set_brush_size(self.brush_size + direction * step)
+
+    def set_label(self, label: int) -> None:
+        """Choose the label to paint with; an eraser or picker in hand becomes the brush."""
+        if label != self.label:
+            self.previous_label, self.label = self.label, label
+            self.label_changed.emit(label)
+        if self.tool in (Tool.ERASER, Tool.PICKER):
+            self.set_tool(Tool.BRUSH)
+
+    def swap_labels(self) -> None:
+        self.set_label(self.previous_label)
+
+    # strokes ----------------------------------------------------------------------------------------------------
+
+    @property
+    def can_paint(self) -> bool:
+        return self.document is not None and self.label_set is not None and self.tool.paints
+
+    @property
+    def painting(self) -> bool:
+        return self._stroke is not None
+
+    def begin_stroke(self, point: Point, straight: bool = False) -> None:
+        """Start a drag; `straight` draws a line from where the last stroke ended."""
+        if self.document is None or not self.can_paint:
+            return
+        self.end_stroke()
+        erasing = self.tool is Tool.ERASER
+        name = "Erase paint" if erasing else f"Paint {self.label_name(self.label)}"
+        self._stroke = self.document.begin_stroke(NOT_PAINTED if erasing else self.label, name)
+        if straight and self._last_point is not None:
+            self.stroke_to(self._last_point)
+        self.stroke_to(point)
+
+    def stroke_to(self, point: Point) -> None:
+        if self._stroke is not None:
+            self._last_point = point
+            self._paint_changed(self._stroke.line_to(point, self.brush_size))
+
+    def end_stroke(self) -> None:
+        """Close the drag: it becomes one undo step."""
+        stroke, self._stroke = self._stroke, None
+        if stroke is not None:
+            self._push(stroke.finish(), announce=False)
+
+    def abort_stroke(self) -> None:
+        """Take the drag back as if it had never been."""
+        stroke, self._stroke = self._stroke, None
+        if stroke is not None:
+            self._paint_changed(stroke.abort())
+
+    def clear_paint(self) -> None:
+        if self.document is not None:
+            self.end_stroke()
+            self._push(self.document.clear_paint())
+
+    def _paint_changed(self, rect: Rect) -> None:
+        if not rect.empty:
+            self.pixels_changed.emit(rect, frozenset({Layer.PAINT}))
+
+    # results and history ----------------------------------------------------------------------------------------
+
+    def apply(self, candidate: Candidate, paint: np.ndarray, name: str) -> Step | None:
+        """Put a candidate into the picture, as an undo step."""
+        if self.document is None:
+            return None
+        self.end_stroke()
+        step = self.document.apply(candidate, paint, name)
+        self._push(step)
+        return step
+
+    def undo(self) -> None:
+        if self.painting:
+            self.abort_stroke()
+        else:
+            self.undo_stack.undo()
+            self.settled.emit()
+
+    def redo(self) -> None:
+        if not self.painting:
+            self.undo_stack.redo()
+            self.settled.emit()
+
+    def _push(self, step: Step | None, announce: bool = True) -> None:
+        """Remember a step that was just made; `announce` when its pixels are news to the canvas."""
+        if step is None or self.document is None:
+            return
+        self.undo_stack.push(_StepCommand(self, self.document, step))
+        if announce:
+            self.pixels_changed.emit(step.rect, step.layers)
+        self.settled.emit()
+
+
+class _StepCommand(QUndoCommand):
+    """A thin hull round a step that is already done when it is pushed."""
+
+    def __init__(self, session: Session, document: Document, step: Step) -> None:
+        super().__init__(step.name)
+        self._session = session
+        self._document = document
+        self._step = step
+        self._done = True
+
+    def undo(self) -> None:
+        self._document.revert(self._step)
+        self._done = False
+        self._session.pixels_changed.emit(self._step.rect, self._step.layers)
+
+    def redo(self) -> None:
+        if not self._done:
+            self._document.replay(self._step)
+            self._done = True
+            self._session.pixels_changed.emit(self._step.rect, self._step.layers)

@@ -1,0 +1,1 @@
+"""Work off the GUI thread: the engine with its job queue, and short background tasks."""

@@ -1,0 +1,151 @@
+"""The thread that owns the engine: opens it, suggests labels, runs jobs one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+from PySide6.QtCore import QObject, QThread, Signal
+
+from models.errors import ScenebrushError
+from models.request import Cancelled, Progress
+
+from .jobs import Engine, EngineInfo, Found, Job, JobEnd, JobProgress, JobState, Suggestion, frozen_candidate
+from .progress import ProgressMeter
+
+log = logging.getLogger(__name__)
+PROGRESS_INTERVAL = 0.05  # seconds: at most 20 reports a second reach the GUI
+
+
+class EngineThread(QThread):
+    """Works off what the GUI hands in, in order. The methods are for the GUI thread, the signals arrive there.
+
+    Every job handed to `run_job` gets exactly one `job_ended`, unless the thread is stopped first.
+    """
+
+    opened = Signal(object)  # EngineInfo
+    open_failed = Signal(str)
+    labels_suggested = Signal(object)  # Suggestion
+    suggestion_failed = Signal(str)
+    job_started = Signal(int)
+    job_progressed = Signal(object)  # JobProgress
+    candidate_found = Signal(object)  # Found
+    job_ended = Signal(object)  # JobEnd
+
+    def __init__(self, open_engine: Callable[[], Engine], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("engine")
+        self._open_engine = open_engine
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._engine: Engine | None = None
+        self._current: Job | None = None
+        self._stopping = False
+        self._wanted_suggestion = 0
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine once it has opened; from other threads only its cheap, pure methods may be called."""
+        return self._engine
+
+    def suggest_labels(self, number: int, photo: np.ndarray) -> None:
+        """Ask for a label map of (H, W, 3) uint8; only the newest wish is worked on."""
+        self._wanted_suggestion = number
+        self._work.put(lambda: self._suggest(number, photo))
+
+    def run_job(self, job: Job) -> None:
+        self._work.put(lambda: self._run_job(job))
+
+    def stop(self, timeout: float = 2.0) -> bool:
+        """Cancel what runs, drop what waits, end the thread; False when it has not ended after `timeout` seconds."""
+        self._stopping = True
+        current = self._current
+        if current is not None:
+            current.cancel.cancel()
+        self._work.put(None)
+        return self.wait(int(timeout * 1000))
+
+    # in the thread ----------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        _yield_to_the_gui()
+        try:
+            self._engine = engine = self._open_engine()
+        except Exception as error:
+            self.open_failed.emit(_one_line(error, "The model could not be opened"))
+        else:
+            self.opened.emit(EngineInfo(engine.label_set, engine.device_line, tuple(engine.resolutions)))
+        while (work := self._work.get()) is not None and not self._stopping:
+            work()
+            del work  # it holds a request; do not keep it while waiting
+
+    def _suggest(self, number: int, photo: np.ndarray) -> None:
+        if self._engine is None or number != self._wanted_suggestion:
+            return
+        try:
+            labels = np.array(self._engine.suggest_labels(photo))
+        except Exception as error:
+            self.suggestion_failed.emit(_one_line(error, "No labels could be suggested"))
+            return
+        labels.setflags(write=False)
+        self.labels_suggested.emit(Suggestion(number, labels))
+
+    def _run_job(self, job: Job) -> None:
+        started = time.perf_counter()
+        self._current = job
+        self.job_started.emit(job.number)
+        message = ""
+        try:
+            if self._stopping:
+                job.cancel.cancel()
+            self._draw(job)
+            state = JobState.FINISHED
+        except Cancelled:
+            state = JobState.CANCELLED
+        except Exception as error:
+            state, message = JobState.FAILED, _one_line(error, "The edit failed")
+        self._current = None
+        self.job_ended.emit(JobEnd(job.number, state, message, time.perf_counter() - started))
+
+    def _draw(self, job: Job) -> None:
+        if self._engine is None:
+            raise ScenebrushError("no model is open; see the message at start for what is missing")
+        job.cancel.check()
+        request = job.request
+        windows = self._engine.plan(request.paint, request.window)
+        meter = ProgressMeter(request.settings.samples, [window.resolution for window in windows])
+        last = 0.0
+
+        def report(step: Progress) -> None:
+            nonlocal last
+            fraction = meter.update(step)
+            now = time.perf_counter()
+            if now - last >= PROGRESS_INTERVAL:
+                last = now
+                self.job_progressed.emit(JobProgress(job.number, fraction, step))
+
+        for candidate in self._engine.run(request, job.cancel, report):
+            meter.finished_one()
+            self.candidate_found.emit(Found(job.number, frozen_candidate(candidate)))
+
+
+def _yield_to_the_gui() -> None:
+    """Let the GUI thread go first when all cores are busy; threads that torch starts from here inherit it."""
+    if sys.platform == "linux":  # elsewhere a priority belongs to the whole process
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + 5)
+
+
+def _one_line(error: Exception, what: str) -> str:
+    """The user's line: an expected error's own message, or what failed and the first line of an unexpected one."""
+    if isinstance(error, ScenebrushError):
+        return str(error)
+    log.exception("%s", what, exc_info=error)
+    detail = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return f"{what}: {detail}"

@@ -1,0 +1,106 @@
+"""What crosses between the GUI and the engine thread: frozen, and owning its arrays."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from models.config import LabelSet
+from models.request import CancelToken, Candidate, EditRequest, Progress, Window
+
+
+class Engine(Protocol):
+    """The part of models.editor.SceneEditor that the window uses."""
+
+    label_set: LabelSet
+    device_line: str
+    resolutions: tuple[int, ...]
+
+    def suggest_labels(self, photo: np.ndarray) -> np.ndarray: ...
+
+    def plan(self, paint: np.ndarray, window: str | int = "auto") -> tuple[Window, ...]: ...
+
+    def count_tokens(self, paint: np.ndarray, window: str | int = "auto") -> int: ...
+
+    def run(
+        self, request: EditRequest, cancel: CancelToken, progress: Callable[[Progress], None]
+    ) -> Iterator[Candidate]: ...
+
+
+class JobState(enum.StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+    @property
+    def terminal(self) -> bool:
+        return self in (JobState.FINISHED, JobState.CANCELLED, JobState.FAILED)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One request on its way through the queue, with its own cancel token."""
+
+    number: int
+    request: EditRequest
+    cancel: CancelToken = field(default_factory=CancelToken)
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What the window needs to know about an engine that has opened."""
+
+    label_set: LabelSet
+    device_line: str
+    resolutions: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """job: number; fraction: 0–1 over the whole job, never falling; step: the engine's own report."""
+
+    job: int
+    fraction: float
+    step: Progress
+
+
+@dataclass(frozen=True)
+class JobEnd:
+    """The one terminal report of a job. message: one line for the user when it failed. seconds: time it ran."""
+
+    job: int
+    state: JobState
+    message: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A finished candidate of a job."""
+
+    job: int
+    candidate: Candidate
+
+
+@dataclass(frozen=True, eq=False)
+class Suggestion:
+    """A suggested label map (H, W) uint8 for the photo that was sent under `number`."""
+
+    number: int
+    labels: np.ndarray
+
+
+def frozen_candidate(candidate: Candidate) -> Candidate:
+    """The same candidate with its arrays made read-only: both threads may read it for as long as they like."""
+    arrays = [candidate.tokens, candidate.token_log_likelihoods, *candidate.codes]
+    for patch in candidate.patches:
+        arrays += [patch.pixels, patch.mask]
+    for array in arrays:
+        array.setflags(write=False)
+    return candidate

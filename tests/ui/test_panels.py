@@ -1,0 +1,60 @@
+"""Palette, Generate panel and message bar by themselves."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+
+from app.ui.generate_panel import Estimate
+from app.ui.label_palette import LABEL_ROLE
+from app.ui.message_bar import Kind
+from models.request import Window
+
+
+def test_that_search_finds_labels_and_enter_takes_the_first(open_window) -> None:
+    window = open_window()
+    palette = window.palette_panel
+    QTest.keyClicks(palette.search, "wat")
+    assert [palette.list.model().index(r, 0).data() for r in range(palette.list.model().rowCount())] == ["waterfall"]
+    QTest.keyClick(palette.search, Qt.Key.Key_Return)
+    assert window.session.label_name(window.session.label) == "waterfall"
+    assert palette.list.model().rowCount() == 20
+
+
+def test_that_a_click_takes_a_label_and_rare_ones_say_so(open_window) -> None:
+    window = open_window()
+    view, model = window.palette_panel.list, window.palette_panel.list.model()
+    row = next(r for r in range(model.rowCount()) if model.index(r, 0).data() == "flower")
+    view.scrollTo(model.index(row, 0))
+    spot = view.visualRect(model.index(row, 0)).center()
+    QTest.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, spot)
+    assert window.session.label == model.index(row, 0).data(LABEL_ROLE)
+    assert "Rare" in model.index(row, 0).data(Qt.ItemDataRole.ToolTipRole)
+
+
+def test_that_the_estimate_says_windows_tokens_and_time(open_window) -> None:
+    panel = open_window().panel
+    panel.set_estimate(Estimate((Window(0, 0, 512, 512),), 1234, 8.4))
+    assert panel.estimate.text() == "1,234 tokens in one 512\u00a0px window, about 8\u00a0s."
+    panel.set_estimate(Estimate((Window(0, 0, 2048, 1024), Window(0, 0, 256, 256)), 40))
+    assert panel.estimate.text() == "40 tokens in 2 256 and 1024\u00a0px windows, scaled to fit."
+
+
+def test_that_top_k_zero_means_all_and_settings_are_taken_over(open_window) -> None:
+    panel = open_window().panel
+    panel.top_k.setValue(0)
+    panel.temperature.setValue(0.85)
+    panel.count.setValue(7)
+    panel.lock.setChecked(True)
+    settings = panel.take_settings()
+    assert (settings.samples, settings.top_k, settings.temperature) == (7, None, 0.85)
+    assert settings.seed == panel.seed.value()
+
+
+def test_that_messages_can_offer_an_action_and_be_closed(open_window) -> None:
+    messages = open_window().messages
+    done = []
+    messages.say(Kind.WARNING, "Something", "Do it", lambda: done.append(1))
+    QTest.mouseClick(messages.action, Qt.MouseButton.LeftButton)
+    assert done == [1]
+    assert not messages.isVisible()

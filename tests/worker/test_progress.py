@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.worker.progress import ProgressMeter
+from models.request import Progress
+
+
+def reports(samples: int, resolutions: list[int], batch: int) -> Iterator[Progress | None]:
+    """What the engine reports; None for a finished candidate."""
+    for window in range(len(resolutions)):
+        yield Progress("encode", window, len(resolutions))
+    for first in range(0, samples, batch):
+        drawn = tuple(range(first, min(samples, first + batch)))
+        for resolution in resolutions:
+            for step in range(10):
+                yield Progress("guide", step + 1, 10, drawn)
+            for step in range(10 if resolution > 256 else 0):
+                yield Progress("sga", step + 1, 10, drawn)
+            for place, candidate in enumerate(drawn):
+                yield Progress("decode", place, len(drawn), (candidate,))
+        for _ in drawn:
+            yield None
+
+
+@given(st.integers(1, 9), st.lists(st.sampled_from([256, 512, 1024]), min_size=1, max_size=3), st.integers(1, 4))
+def test_that_the_bar_never_falls_or_leaps(samples: int, resolutions: list[int], batch: int) -> None:
+    meter = ProgressMeter(samples, resolutions)
+    seen = [0.0]
+    for report in reports(samples, resolutions, batch):
+        if report is None:
+            meter.finished_one()
+        else:
+            seen.append(meter.update(report))
+    assert seen == sorted(seen)
+    assert seen[-1] > 0.9
+    steps = [after - before for before, after in pairwise(seen)]
+    assert max(steps) < 0.25
