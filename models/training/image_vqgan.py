@@ -46,6 +46,7 @@ class ImageVqganStage:
         adversarial_start: int = 3500,
         adversarial_weight: float = 0.2,
         learning_rate: float = 4e-4,
+        decoder_only: bool = False,
     ) -> None:
         self.precision = precision
         self.vqgan = precision.place(VQGAN(config.image_vqgan, config.semantics))
@@ -64,6 +65,7 @@ class ImageVqganStage:
         self.data = data
         self.weights = (perceptual_weight, adversarial_weight)
         self.adversarial_start = adversarial_start
+        self.decoder_only = decoder_only  # codes stay what they are, so transformers trained on them stay valid
 
     def examples(self, batch: Any) -> int:
         return len(batch[0])
@@ -83,13 +85,10 @@ class ImageVqganStage:
 
     def step(self, batch: tuple[Tensor, Tensor, Tensor], number: int) -> dict[str, float]:
         pictures, labels, masks = (self.precision.move(part) for part in batch)
-        vqgan, keeper = self.vqgan, self.keeper
+        vqgan = self.vqgan
+        drawn, known, commitment = self._features(pictures, masks, number)
         with self.precision.autocast():
-            whole = vqgan.encode(pictures)
-            known = vqgan.encode(pictures, masks, known_only=True)
-        drawn, _, commitment = keeper.quantise(whole.float(), number)
-        with self.precision.autocast():
-            rebuilt = vqgan.decode(torch.where(masks > 0.5, drawn, known.float()))
+            rebuilt = vqgan.decode(torch.where(masks > 0.5, drawn, known))
         rebuilt = rebuilt.float()
         metrics = {}
         output = rebuilt.detach().requires_grad_()
@@ -106,10 +105,24 @@ class ImageVqganStage:
         if number >= self.adversarial_start + JUDGE_ALONE:
             gradient = gradient + self._adversarial(output, pictures, labels, gradient, metrics)
         self.optimisers["vqgan"].zero_grad(set_to_none=True)
-        torch.autograd.backward([rebuilt, commitment], [gradient, torch.ones_like(commitment)])
+        roots, gradients = [rebuilt], [gradient]
+        if commitment.requires_grad:
+            roots, gradients = [rebuilt, commitment], [gradient, torch.ones_like(commitment)]
+        torch.autograd.backward(roots, gradients)
         nn.utils.clip_grad_norm_(vqgan.parameters(), 1.0)
         self.optimisers["vqgan"].step()
-        return {"pixel": pixel.item(), "commitment": commitment.item(), "perplexity": keeper.perplexity(), **metrics}
+        return {"pixel": pixel.item(), "commitment": commitment.item(), "perplexity": self.keeper.perplexity(), **metrics}
+
+    def _features(self, pictures: Tensor, masks: Tensor, number: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Quantised features of everything, features of the known part, and the commitment loss."""
+        with torch.set_grad_enabled(not self.decoder_only), self.precision.autocast():
+            whole = self.vqgan.encode(pictures).float()
+            known = self.vqgan.encode(pictures, masks, known_only=True).float()
+        if self.decoder_only:
+            codes = self.vqgan.quantize.indices(whole)
+            return self.vqgan.quantize.features(codes, *whole.shape[2:]), known, whole.new_zeros(())
+        drawn, _, commitment = self.keeper.quantise(whole, number)
+        return drawn, known, commitment
 
     def _judge(self, output: Tensor, pictures: Tensor, labels: Tensor, metrics: dict[str, float]) -> None:
         """One step of the discriminator."""

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import safe_open
 from torch import Tensor
@@ -65,6 +66,7 @@ class Options:
     variants: int = 2
     quiet: bool = False
     adversarial_start: int | None = None
+    decoder_only: bool = False
 
     def label_set(self) -> LabelSet:
         try:
@@ -157,7 +159,8 @@ def _image_vqgan(options: Options, precision: Precision) -> Stage:
     backbone = None if options.backbone is None else load_backbone(options.backbone)
     if backbone is None:
         print("image-vqgan: no --backbone given, training without the perceptual loss", file=sys.stderr)
-    extra = {"batch": options.batch} if options.batch else {}
+    extra: dict[str, Any] = {"batch": options.batch} if options.batch else {}
+    extra["decoder_only"] = options.decoder_only
     if options.adversarial_start is not None:
         extra["adversarial_start"] = options.adversarial_start
     labels = len(options.label_set())

@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtTest import QTest
-from scipy import ndimage
 
 from app.worker.jobs import Engine, JobState
 from models.request import NOT_PAINTED
@@ -37,7 +37,7 @@ def landscape(path: Path) -> None:
     rng = np.random.default_rng(3)
     ground = np.empty((400, 600, 3))
     ground[:150], ground[150:230], ground[230:] = (120, 165, 225), (120, 110, 105), (85, 130, 60)
-    noise = ndimage.gaussian_filter(rng.normal(0, 60, ground.shape), (3, 3, 0))
+    noise = cv2.GaussianBlur(rng.normal(0, 60, ground.shape), (0, 0), 3)
     Image.fromarray(np.clip(ground + noise, 0, 255).astype(np.uint8)).save(path)
 
 
