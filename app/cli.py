@@ -129,7 +129,9 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-steps", type=int)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--adversarial-start", type=int, help="step at which the adversarial loss begins")
-    parser.add_argument("--decoder-only", action="store_true", help="image-vqgan: keep encoder and codebook as they are")
+    parser.add_argument(
+        "--decoder-only", action="store_true", help="image-vqgan: keep encoder and codebook as they are"
+    )
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--threads", type=int)

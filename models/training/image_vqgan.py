@@ -111,7 +111,12 @@ class ImageVqganStage:
         torch.autograd.backward(roots, gradients)
         nn.utils.clip_grad_norm_(vqgan.parameters(), 1.0)
         self.optimisers["vqgan"].step()
-        return {"pixel": pixel.item(), "commitment": commitment.item(), "perplexity": self.keeper.perplexity(), **metrics}
+        return {
+            "pixel": pixel.item(),
+            "commitment": commitment.item(),
+            "perplexity": self.keeper.perplexity(),
+            **metrics,
+        }
 
     def _features(self, pictures: Tensor, masks: Tensor, number: int) -> tuple[Tensor, Tensor, Tensor]:
         """Quantised features of everything, features of the known part, and the commitment loss."""

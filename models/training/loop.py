@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -85,8 +86,9 @@ def run(stage: Stage, settings: LoopSettings) -> dict[str, float]:
     started = marked = snapped = evaluated = time.monotonic()
     images, sums, count = 0, dict[str, float](), 0
     figures: dict[str, float] = {}
+    stop = _StopRequest()
     try:
-        while not _over(settings, step, started):
+        while not stop.asked and not _over(settings, step, started):
             batch = loader.next()
             for group in (g for o in stage.optimisers.values() for g in o.param_groups):
                 group["lr"] = settings.learning_rate * group.get("scale", 1.0) * min(1.0, (step + 1) / settings.warmup)
@@ -117,6 +119,7 @@ def run(stage: Stage, settings: LoopSettings) -> dict[str, float]:
                 evaluated = time.monotonic()
     finally:
         loader.stop()
+        stop.release()
     save_snapshot(snapshot, stage, ema, step, seen_seconds + time.monotonic() - started)
     return _evaluate(stage, ema, settings, step) or figures
 
@@ -147,6 +150,24 @@ def _log(settings: LoopSettings, name: str, values: dict[str, Any]) -> None:
         file.write(json.dumps({"stage": name, **values}) + "\n")
     if not settings.quiet:
         print(f"{name}: " + "  ".join(f"{k} {v}" for k, v in values.items()), file=sys.stderr, flush=True)
+
+
+class _StopRequest:
+    """Turns SIGTERM and Ctrl+C into a request to stop after this step, with a snapshot (main thread only)."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: object) -> None:
+        self.asked = True
+
+    def release(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
 
 class _Loader:

@@ -1,0 +1,76 @@
+"""Makes the pictures of the README from the real window and the default checkpoint.
+
+QT_QPA_PLATFORM=offscreen python docs/make_images.py
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PySide6.QtCore import QSize
+from PySide6.QtWidgets import QApplication
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from app.document.brush import Point  # noqa: E402
+from app.io.contact_sheet import contact_sheet  # noqa: E402
+from app.ui.main_window import MainWindow  # noqa: E402
+from app.ui.theme import apply_theme  # noqa: E402
+from models.editor import open_editor  # noqa: E402
+from models.ranking import rank  # noqa: E402
+from models.request import EditRequest, SamplingSettings  # noqa: E402
+
+IMAGES = ROOT / "docs" / "images"
+SAMPLE = ROOT / "resources" / "sample" / "lake-sherburne.jpg"
+STROKES = (("clouds", 130, ((1350, 300), (1600, 230), (1900, 260), (2150, 330))),)
+
+
+def main() -> None:
+    application = QApplication(sys.argv[:1])
+    apply_theme(application)
+    window = MainWindow(lambda: open_editor(None, "cpu"))
+    window.resize(QSize(1440, 900))
+    window.show()
+    window.files.open_sample()
+    wait(application, lambda: window.session.document is not None and window.session.label_set is not None)
+    for label, size, points in STROKES:
+        window.session.set_label(window.session.label_set.index(label))
+        window.session.set_brush_size(size)
+        window.session.begin_stroke(Point(*points[0]))
+        for point in points[1:]:
+            window.session.stroke_to(Point(*point))
+        window.session.end_stroke()
+    wait(application, window.panel.generate.isEnabled)
+    before_after(window)
+    window.panel.count.setValue(4)
+    window.generation.generate()
+    wait(application, lambda: window.generation.runs[-1].state.terminal)
+    wait(application, lambda: False, seconds=1)
+    window.grab().save(str(IMAGES / "editor.png"))
+    window.shut_down()
+
+
+def before_after(window: MainWindow) -> None:
+    document = window.session.document
+    assert document is not None
+    engine = open_editor(None, "cpu")
+    request = EditRequest(document.picture, document.start, document.paint, SamplingSettings(samples=4, seed=1))
+    ranked = rank(list(engine.run(request)))
+    sheet = contact_sheet(document.picture, document.paint, ranked[:1], engine.label_set)
+    cv2.imwrite(str(IMAGES / "before-after.png"), np.ascontiguousarray(sheet[:, :, ::-1]))
+
+
+def wait(application: QApplication, done, seconds: float = 120) -> None:  # type: ignore[no-untyped-def]
+    end = time.monotonic() + seconds
+    while not done() and time.monotonic() < end:
+        application.processEvents()
+        time.sleep(0.01)
+
+
+if __name__ == "__main__":
+    main()
