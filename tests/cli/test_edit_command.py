@@ -40,7 +40,8 @@ def pixels(path: Path) -> np.ndarray:
 
 
 def painted() -> np.ndarray:
-    return box_paint(*SIZE, 30, 40, 62, 81) != 255
+    mask: np.ndarray = box_paint(*SIZE, 30, 40, 62, 81) != 255
+    return mask
 
 
 def test_that_an_edit_writes_candidates_a_contact_sheet_and_a_record(command_line: CommandLine) -> None:

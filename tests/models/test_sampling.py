@@ -162,7 +162,7 @@ def test_that_cached_logits_equal_teacher_forced_logits(kind: str, sparse: bool,
 
 
 @given(st.sampled_from(MASKS[1:-1]), st.booleans(), st.sampled_from([16, 32]), st.integers(0, 2**31), st.integers(1, 3))
-@examples(40)
+@examples(30)
 def test_that_cached_logits_equal_teacher_forced_logits_for_many_masks(
     kind: str, sparse: bool, side: int, seed: int, samples: int
 ) -> None:

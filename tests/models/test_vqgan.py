@@ -72,7 +72,7 @@ def some_mask(kind: str, rows: int, columns: int, cell: int, seed: int) -> Tenso
     st.booleans(),
     st.sampled_from([(3, 3), (2, 5), (4, 1)]),
 )
-@examples(30)
+@examples(24)
 def test_that_known_features_do_not_depend_on_one_bit_of_the_masked_pixels(
     name: str, semantics: Semantics, kind: str, seed: int, by_pixel: bool, known_only: bool, cells: tuple[int, int]
 ) -> None:
