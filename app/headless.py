@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from models.config import LabelSet
 from models.editor import SceneEditor
@@ -25,6 +27,8 @@ from .io.depth import to_full_depth
 from .io.maps import load_index_map, load_mask
 from .io.photo import Photo, load_photo
 from .io.save import save_photo
+
+OWN_NAME = re.compile(r"candidate-\d+\.png|contact-sheet\.png")
 
 
 class OutputError(ScenebrushError):
@@ -105,6 +109,7 @@ def edit(
     started = time.perf_counter()
     photo = load_photo(files.photo)
     labels = None if files.labels is None else load_index_map(files.labels, photo.size, "label map")
+    _check_inputs(files, min(settings.samples, settings.keep or settings.samples))
     scratch = prepare_out(files.out)
     try:
         engine = open_engine()
@@ -126,7 +131,12 @@ def edit(
         timings["total"] = time.perf_counter() - started
         record = edit_record(photo, engine, request, kept, names, timings)
         (scratch / "edit.json").write_text(json.dumps(record, indent=1) + "\n")
-        _publish(scratch, files.out)
+        inputs = {path for path in (files.photo, files.mask, files.paint, files.labels) if path is not None}
+        _publish(scratch, files.out, inputs)
+    except OSError as error:
+        raise OutputError(
+            f"{files.out}: cannot write there ({error.strerror or error}); choose another --out folder"
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return kept
@@ -151,25 +161,40 @@ def _write_pictures(
         save_photo(folder / name, to_full_depth(photo, candidate.apply(photo.rgb8), painted), photo)
         names.append(name)
     sheet = contact_sheet(photo.rgb8, paint, kept, label_set)
-    from PIL import Image
-
     Image.fromarray(sheet).save(folder / "contact-sheet.png")
     return names
 
 
-def _publish(scratch: Path, out: Path) -> None:
-    """Move the finished files into place; candidates of an earlier run that this one does not replace go away."""
-    fresh = {path.name for path in scratch.iterdir()}
+def _publish(scratch: Path, out: Path, kept: set[Path]) -> None:
+    """Move the finished files into place; candidates of an earlier run that this one does not replace go away, but
+    for the files in `kept`."""
+    fresh = sorted(path.name for path in scratch.iterdir())
+    folders = [name for name in fresh if (out / name).is_dir()]
+    if folders:
+        raise OutputError(f"{out / folders[0]}: a folder is in the way; choose another --out folder")
+    stale = _earlier_files(out) - set(fresh) - {path.name for path in kept}
+    for name in fresh:
+        os.replace(scratch / name, out / name)
+    for name in stale:
+        (out / name).unlink(missing_ok=True)
+
+
+def _earlier_files(out: Path) -> set[str]:
+    """The candidate files that an earlier run recorded in `out`."""
     try:
-        for path in sorted(scratch.iterdir()):
-            os.replace(path, out / path.name)
-        for stale in out.glob("candidate-*.png"):
-            if stale.name not in fresh:
-                stale.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"{out}: cannot write there ({error.strerror or error}); choose another --out folder"
-        ) from error
+        record = json.loads((out / "edit.json").read_text())
+        names = {str(candidate["file"]) for candidate in record["candidates"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    return {name for name in names if OWN_NAME.fullmatch(name)}
+
+
+def _check_inputs(files: EditFiles, count: int) -> None:
+    """Refuse to overwrite what the edit reads."""
+    written = {"contact-sheet.png", *(f"candidate-{number:02d}.png" for number in range(1, count + 1))}
+    for path in (files.photo, files.mask, files.paint, files.labels):
+        if path is not None and path.resolve().parent == files.out.resolve() and path.name in written:
+            raise OutputError(f"{path}: the edit would overwrite this file; choose another --out folder")
 
 
 def edit_record(

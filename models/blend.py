@@ -26,7 +26,7 @@ def blend(generated: np.ndarray, original: np.ndarray, paint: np.ndarray) -> np.
     band = min(MAX_BAND, max(1.0, 0.4 * float(inside.max())))
     weight = np.clip((inside - 0.5) / band, 0.0, 1.0).astype(np.float32)
     weight = weight * weight * (3 - 2 * weight)
-    levels = max(1, min(5, int(np.log2(band)) + 1))
+    levels = max(1, int(np.log2(band)) - 1)  # the coarsest band must not reach across the edit
     pad = (-height % 2**levels, -width % 2**levels)
 
     def padded(x: np.ndarray) -> np.ndarray:

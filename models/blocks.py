@@ -67,7 +67,8 @@ def choose_blocks(
     """
 
     def top(affinities: Sequence[Tensor], exclusion: Tensor) -> Tensor:
-        return (torch.stack(list(affinities)) + exclusion).topk(count, 4).indices
+        values, indices = (torch.stack(list(affinities)) + exclusion).topk(count, 4)
+        return indices.masked_fill(values < EXCLUDED / 2, -1)  # fewer blocks than asked for may be allowed
 
     full = exclusion_full(encoder[0].device)
     listed = top(causal, exclusion_causal(semantics, encoder[0].device))[:, :, :, FIRST_LISTED:]

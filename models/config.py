@@ -103,6 +103,8 @@ class VQGANConfig:
             self.stem * 2 ** (len(self.channels) - 1) == TOKEN_PIXELS,
             f"stem {self.stem} and {len(self.channels)} levels do not give {TOKEN_PIXELS} pixels a token",
         )
+        grouped = (*self.channels, *self.tail) if self.norm == "group" else ()
+        _require(all(c and c % 32 == 0 for c in grouped), f"group norm needs multiples of 32 channels, found {grouped}")
         _require(2 ** len(self.tail) == self.stem, f"tail {self.tail} does not undo stem {self.stem}")
 
 

@@ -19,7 +19,7 @@ from .blend import BLEND_MARGIN, blend
 from .checkpoint import Checkpoint, default_checkpoint_folder, load_checkpoint
 from .config import GUIDE_RESOLUTION, LabelSet, Semantics
 from .device import DeviceChoice, choose_device, estimate_bytes, out_of_memory
-from .errors import DeviceError, RequestError
+from .errors import CheckpointError, DeviceError, RequestError
 from .grid import TokenGrid
 from .guiding import guide_block_lists
 from .masks import encoder_mask, one_hot, shrink_any, to_picture, to_pixels, token_mask
@@ -107,7 +107,7 @@ class SceneEditor:
         """How many tokens one candidate of this edit would draw at the final resolution."""
         painted = paint != NOT_PAINTED
         windows = self.plan(paint, window)
-        return sum(int(shrink_any(cut(painted, w), w.resolution // 16).sum()) for w in windows)
+        return sum(int(self._tokens(cut(painted, w), w.resolution)[1].sum()) for w in windows)
 
     def estimate_bytes(self, paint: np.ndarray, window: str | int = "auto", samples: int = 4) -> int:
         """About how much memory, beyond the loaded weights, an edit takes; 0 when nothing is painted."""
@@ -133,7 +133,7 @@ class SceneEditor:
         for number, planned in enumerate(plan.windows):
             cancel.check()
             report(Progress("encode", number, len(plan.windows)))
-            scenes.append(self._encode(request, edited, planned, number))
+            scenes.append(self._encode_or_retry(request, edited, planned, number))
         self.timings.add("encode", started)
         pending, size = list(range(request.settings.samples)), self._batch_size(plan, request.settings.samples)
         while pending:
@@ -147,6 +147,15 @@ class SceneEditor:
                 continue
             pending = pending[len(batch) :]
             yield from candidates
+
+    def _encode_or_retry(self, request: EditRequest, edited: np.ndarray, planned: PlannedWindow, number: int) -> Scene:
+        while True:
+            try:
+                return self._encode(request, edited, planned, number)
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+                self._after_out_of_memory(1, error)
 
     # --- stages ------------------------------------------------------------------------------------------
 
@@ -165,8 +174,7 @@ class SceneEditor:
 
     def _level(self, photo: np.ndarray, labels: np.ndarray, painted: np.ndarray, side: int) -> Level:
         vqgan, label_vqgan, device = self.networks.first_stage_model, self.networks.cond_stage_model, self.device.device
-        mask = shrink_any(painted, side) if painted.shape[0] > side else painted
-        tokens = token_mask(mask.astype(np.uint8) * 255, self.semantics)
+        mask, tokens = self._tokens(painted, side)
         hidden = encoder_mask(mask, tokens, self.semantics).to(device)
         picture = to_picture(scale_photo(photo, side)).to(device)
         hot = one_hot(scale_labels(labels, side), self.config.label_vqgan.in_channels).to(device)
@@ -176,6 +184,11 @@ class SceneEditor:
         codes = vqgan.quantize.indices(features)[0]
         flat = torch.from_numpy(tokens.reshape(-1)).to(device)
         return Level(TokenGrid.of_resolution(side), codes, condition, flat, features)
+
+    def _tokens(self, painted: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+        """The edit mask (side, side) of a window and its token mask (side/16, side/16), both bool."""
+        mask = shrink_any(painted, side) if painted.shape[0] > side else painted
+        return mask, token_mask(mask, self.semantics)
 
     def _encode_tokens(self, transformer: Transformer, level: Level, visible: Visible | None) -> Tensor:
         hidden = level.codes.masked_fill(level.mask, transformer.config.mask_token)
@@ -294,6 +307,8 @@ class SceneEditor:
     # --- limits ------------------------------------------------------------------------------------------
 
     def _plan(self, paint: np.ndarray, window: str | int) -> Plan:
+        if self.networks.transformer is None:  # the guide alone draws at its own resolution
+            return plan_windows(paint, "auto", (GUIDE_RESOLUTION,))
         return plan_windows(paint, window, self.resolutions)
 
     def _check_labels(self, request: EditRequest) -> None:
@@ -340,5 +355,11 @@ def open_editor(checkpoint: Path | None = None, device: str = "auto") -> SceneEd
 
 
 def editor_of(checkpoint: Checkpoint, device: DeviceChoice) -> SceneEditor:
+    known = checkpoint.config.label_vqgan.in_channels
+    if len(checkpoint.label_set) != known:
+        raise CheckpointError(
+            f"{checkpoint.folder}: the card names {len(checkpoint.label_set)} labels but the networks know {known}; "
+            "copy the whole folder again"
+        )
     networks = empty_networks(checkpoint.config).load(checkpoint.tensors)
     return SceneEditor(networks, checkpoint.label_set, device, checkpoint.sha256)

@@ -73,6 +73,7 @@ class TokenGrid:
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)  # a cached inference tensor could not be used in training
 def strip_permutation(side: int) -> Tensor:
     """int64 (L,): strip[i] = raster[permutation[i]]."""
     grid = TokenGrid(side)
@@ -81,12 +82,14 @@ def strip_permutation(side: int) -> Tensor:
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def raster_permutation(side: int) -> Tensor:
     """int64 (L,): raster[i] = strip[permutation[i]]."""
     return torch.argsort(strip_permutation(side))
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def block_ids(side: int) -> Tensor:
     """int64 (L,): the block id of every cell in raster order."""
     grid = TokenGrid(side)

@@ -16,27 +16,9 @@ from .config import TOKEN_PIXELS, Semantics
 def shrink_any(mask: np.ndarray, side: int) -> np.ndarray:
     """(H, W) bool -> (side, side) bool: a cell is set when any pixel that it covers, even in part, is set."""
     height, width = mask.shape
-    rows, columns = np.nonzero(mask)
-    out = np.zeros((side, side), bool)
-    if len(rows) == 0:
-        return out
     if height % side == 0 and width % side == 0:
         return np.asarray(mask.reshape(side, height // side, side, width // side).any((1, 3)))
-    if height <= side and width <= side:  # enlarging: every cell that overlaps the pixel
-        by_row = _overlaps(height, side)
-        by_column = _overlaps(width, side)
-        return (by_row.T @ mask.astype(np.float32) @ by_column) > 0
-    first_row, last_row = _span(rows, height, side)
-    first_column, last_column = _span(columns, width, side)
-    for r in (first_row, last_row):
-        for c in (first_column, last_column):
-            out[r, c] = True
-    return out
-
-
-def _span(positions: np.ndarray, size: int, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """First and last cell that pixel intervals [p, p + 1) touch when `size` pixels become `side` cells."""
-    return positions * side // size, ((positions + 1) * side - 1) // size
+    return (_overlaps(height, side).T @ mask.astype(np.float32) @ _overlaps(width, side)) > 0
 
 
 def _overlaps(size: int, side: int) -> np.ndarray:

@@ -8,6 +8,8 @@ Tolerances are those of the fixture's README.
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -62,14 +65,19 @@ class Record:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise CheckpointError(f"{path}: not found; give a folder with parity fixtures")
-        with np.load(path, allow_pickle=False) as file:
-            self.arrays = {name: file[name] for name in file.files}
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                self.arrays = {name: file[name] for name in file.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise CheckpointError(f"{path}: cannot be read ({error}); copy the fixture again") from error
         self.name = path.stem
         self.seen: set[str] = set()
         self.comparisons: list[Comparison] = []
 
     def input(self, name: str) -> np.ndarray:
         self.seen.add(name)
+        if name not in self.arrays:
+            raise CheckpointError(f"{self.name}.npz: array {name!r} is missing; copy the fixture again")
         return self.arrays[name]
 
     def has(self, name: str) -> bool:
@@ -114,9 +122,15 @@ def check_fixture(folder: Path, scratch: Path) -> Iterator[Comparison]:
     path = folder / "config.json"
     if not path.is_file():
         raise CheckpointError(f"{path}: not found; give a folder with parity fixtures")
-    raw = json.loads(path.read_text())
+    weights = folder / "model.safetensors"
+    try:
+        raw = json.loads(path.read_text())
+        tensors = {k: v.float() for k, v in load_file(str(weights)).items()}
+    except ValueError as error:
+        raise CheckpointError(f"{path}: is not JSON ({error}); copy the fixture again") from error
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{weights}: cannot be read ({error}); copy the fixture again") from error
     config = config_from_fixture(raw)
-    tensors = {k: v.float() for k, v in load_file(str(folder / "model.safetensors")).items()}
     tensors.pop("cond_stage_model.colorize", None)
     networks = Networks(config).load(tensors)
     yield from check_units(Record(folder / "units.npz"))

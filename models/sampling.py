@@ -88,14 +88,15 @@ def pick(
     logits: (N, V); uniform: (N,) float64; forced: (N,) int64 tokens to take instead.
     Returns tokens (N,), log-likelihood and truncated log-likelihood (N,) float64.
     """
-    logits = logits.float()
-    filtered = filter_logits(logits / settings.temperature, settings.top_k, settings.top_p).double()
+    wide = logits.double()
+    tempered = (wide - wide.amax(-1, keepdim=True)) / settings.temperature
+    filtered = filter_logits(tempered, settings.top_k, settings.top_p)
     truncated = filtered.log_softmax(-1)
     cumulative = truncated.exp().cumsum(-1)
     token = torch.searchsorted(cumulative, (uniform * cumulative[:, -1])[:, None], right=True)
     last = (filtered > float("-inf")).long().cumsum(-1).argmax(-1, keepdim=True)
     token = torch.minimum(token, last) if forced is None else forced[:, None]
-    own = logits.double().log_softmax(-1)
+    own = wide.log_softmax(-1)
     return token[:, 0], own.gather(1, token)[:, 0], truncated.gather(1, token)[:, 0]
 
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import Semantics, VQGANConfig
+from .config import TOKEN_PIXELS, Semantics, VQGANConfig
 from .masking import AttentionBlock, MaskedConv2d, Norm, PositionNorm, Region
 from .quantize import Codebook
 
@@ -193,6 +193,8 @@ class VQGAN(nn.Module):
         if self.config.masked:
             if mask is None and self.semantics is Semantics.REFERENCE:  # region norm is always on there
                 mask = picture.new_zeros(picture.shape[0], 1, *picture.shape[2:])
+            if mask is not None and self.semantics is Semantics.CLEAN:  # whole cells: any masked pixel masks its cell
+                mask = F.max_pool2d(mask.float(), max(1, mask.shape[2] * TOKEN_PIXELS // picture.shape[2]))
             if mask is not None:
                 region = Region(mask, self.semantics, known_only)
         if region is not None and known_only:
@@ -208,8 +210,8 @@ class VQGAN(nn.Module):
         return self.decode(self.quantize.features(tokens, height, width))
 
     def use_strips(self) -> bool:
-        """Decode in strips from now on: less memory, the same pixels. Returns False when that is on already."""
-        convolutions = [m for m in self.decoder.modules() if isinstance(m, MaskedConv2d)]
+        """Convolve in strips from now on: less memory, the same pixels. Returns False when that is on already."""
+        convolutions = [m for m in self.modules() if isinstance(m, MaskedConv2d)]
         fresh = not all(m.strips for m in convolutions)
         for convolution in convolutions:
             convolution.strips = True

@@ -82,6 +82,14 @@ class DataSet:
             raise DataError(f"{', '.join(map(str, folders))}: no photo + label-map pairs found")
         return cls(tuple(train), tuple(val))
 
+    def validation(self, step: int = 1) -> Iterator[tuple[Pair, np.ndarray, np.ndarray]]:
+        """Every `step`-th validation pair with its photo and labels; a broken one is named and left out."""
+        for pair in self.val[::step]:
+            try:
+                yield pair, *pair.load()
+            except DataError as error:
+                log.warning("skipped %s", error)
+
     def only(self, side: int) -> DataSet:
         """The pairs whose shorter photo side is at least `side` pixels."""
         return DataSet(*(tuple(p for p in part if _short_side(p) >= side) for part in (self.train, self.val)))
@@ -123,7 +131,9 @@ def _tar_members(pack: Path) -> Iterator[tuple[str, str, Location]]:
                 if member.isfile():
                     yield str(pack), member.name, Location(pack, member.offset_data, member.size)
     except tarfile.TarError as error:
-        raise DataError(f"{pack}: not a readable tar pack ({error})") from error
+        raise DataError(
+            f"{pack}: not a readable tar pack ({str(error).splitlines()[0] if str(error) else error!r})"
+        ) from error
 
 
 def _loose_members(folder: Path) -> Iterator[tuple[str, str, Location]]:

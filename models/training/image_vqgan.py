@@ -7,6 +7,7 @@ only (those features are what the decoder reads outside the edit; iLAT, equation
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ JUDGE_ALONE = 300  # steps that the discriminator learns before the decoder list
 
 class ImageVqganStage:
     name = "image-vqgan"
+    starts_from_average = False
 
     def __init__(
         self,
@@ -65,7 +67,9 @@ class ImageVqganStage:
         self.data = data
         self.weights = (perceptual_weight, adversarial_weight)
         self.adversarial_start = adversarial_start
-        self.decoder_only = decoder_only  # codes stay what they are, so transformers trained on them stay valid
+        self.decoder_only = self.starts_from_average = (
+            decoder_only  # codes stay what they are, so transformers trained on them stay valid
+        )
 
     def examples(self, batch: Any) -> int:
         return len(batch[0])
@@ -161,9 +165,9 @@ class ImageVqganStage:
         distances: list[float] = []
         tokens: list[Tensor] = []
         sheet: list[Tensor] = []
-        pairs = [p for p in self.data.val if not p.id.startswith("wal_")][:: max(1, len(self.data.val) // 48)][:48]
-        for pair in pairs:
-            photo, _ = pair.load()
+        for pair, photo, _ in islice(self.data.validation(max(1, len(self.data.val) // 48)), 48):
+            if pair.id.startswith("wal_"):  # crops of these photos are trained on
+                continue
             photo = photo[: photo.shape[0] // 16 * 16, : photo.shape[1] // 16 * 16][:512, :512]
             picture = torch.from_numpy(photo.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
             picture = self.precision.move(picture)
@@ -178,6 +182,8 @@ class ImageVqganStage:
             tokens.append(codes.flatten().cpu())
             if len(sheet) < 12 and photo.shape[:2] == (256, 256):
                 sheet.append(torch.cat([picture, rebuilt], 3)[0].cpu())
+        if not errors:
+            return {}
         save_sheet(sheet, folder / f"{self.name}-{number:07d}.png", columns=3)
         figures = {
             "psnr": float(np.mean([-10 * np.log10(max(e, 1e-9)) for e in errors])),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ SIDE = 128
 
 class LabelVqganStage:
     name = "label-vqgan"
+    starts_from_average = False
 
     def __init__(
         self, config: ModelConfig, data: DataSet, precision: Precision, *, batch: int = 24, seed: int = 0
@@ -64,8 +66,7 @@ class LabelVqganStage:
     def evaluate(self, folder: Path, number: int) -> dict[str, float]:
         """Share of validation pixels whose label survives the codes, and code perplexity."""
         right, total, tokens = 0, 0, []
-        for pair in self.data.val[:64]:
-            labels = pair.load()[1]
+        for _, _, labels in islice(self.data.validation(), 64):
             labels = labels[: labels.shape[0] // 16 * 16, : labels.shape[1] // 16 * 16]
             index = torch.from_numpy(labels.astype(np.int64))[None].to(self.precision.device)
             features = self.vqgan.encode(self._hot(index))
@@ -74,6 +75,8 @@ class LabelVqganStage:
             right += int((logits.argmax(1) == index).sum())
             total += index.numel()
             tokens.append(codes.flatten().cpu())
+        if not total:
+            return {}
         return {
             "accuracy": right / max(1, total),
             "code_perplexity": perplexity(torch.cat(tokens), self.vqgan.config.codes),

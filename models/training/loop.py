@@ -47,6 +47,7 @@ class Stage(Protocol):
     name: str
     modules: dict[str, nn.Module]  # trained and saved
     optimisers: dict[str, torch.optim.Optimizer]
+    starts_from_average: bool  # resume from the moving averages, so that what is frozen stays what it is there
 
     def batch(self, number: int) -> Any: ...  # pure function of the number; runs on a loader thread
     def step(self, batch: Any, number: int) -> dict[str, float]: ...  # one optimisation step; returns metrics
@@ -82,6 +83,8 @@ def run(stage: Stage, settings: LoopSettings) -> dict[str, float]:
     step, seen_seconds = 0, 0.0
     if settings.resume and snapshot.exists():
         step, seen_seconds = load_snapshot(snapshot, stage, ema)
+        if stage.starts_from_average:
+            ema.module.load_state_dict(ema.values)
     loader = _Loader(stage.batch, step)
     started = marked = snapped = evaluated = time.monotonic()
     images, sums, count = 0, dict[str, float](), 0

@@ -20,6 +20,7 @@ SIDE = 256
 
 class SegmenterStage:
     name = "segmenter"
+    starts_from_average = False
 
     def __init__(
         self, config: ModelConfig, data: DataSet, precision: Precision, *, batch: int = 12, seed: int = 0
@@ -59,8 +60,7 @@ class SegmenterStage:
     def evaluate(self, folder: Path, number: int) -> dict[str, float]:
         """Pixel agreement with the validation label maps."""
         right = total = 0
-        for pair in self.data.val[::2]:
-            photo, labels = pair.load()
+        for _, photo, labels in self.data.validation(2):
             guess = self.net.label_map(photo)
             right += int((guess == labels).sum())
             total += labels.size

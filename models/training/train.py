@@ -6,6 +6,7 @@ averages in its snapshot. `export` collects them into a checkpoint.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Callable
@@ -139,6 +140,16 @@ def _vqgans(options: Options, precision: Precision) -> tuple[VQGAN, VQGAN]:
     return made[0], made[1]
 
 
+def _encoders_digest(options: Options) -> str:
+    """Changes whenever the codes of a picture may change: a hash of both encoders and codebooks."""
+    digest = hashlib.sha256()
+    for stage in ("image-vqgan", "label-vqgan"):
+        weights, _, _ = averaged_weights(options.runs, stage)
+        for key in sorted(k for k in weights if k.startswith(("encoder.", "quant"))):
+            digest.update(weights[key].contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
 def _codes(options: Options, precision: Precision, side: int) -> tuple[dict[int, CodeSet], dict[int, CodeSet]]:
     """Training and validation codes at a resolution, from the cache or made now."""
     data = DataSet.open(options.data)
@@ -146,8 +157,12 @@ def _codes(options: Options, precision: Precision, side: int) -> tuple[dict[int,
         data = data.only(side)
     made = []
     for part, pairs, variants in (("train", data.train, options.variants), ("val", data.val, 1)):
-        path = options.runs / "codes" / f"{part}-{side}.npz"
+        if part == "train" and not pairs:
+            raise TrainingError(f"no training pairs of at least {side} pixels in {', '.join(map(str, options.data))}")
+        path = options.runs / "codes" / f"{part}-{side}-{_encoders_digest(options)}.npz"
         if not path.exists():
+            for stale in path.parent.glob(f"{part}-{side}-*.npz"):
+                stale.unlink()
             image, label = _vqgans(options, precision)
             seed = 1 if part == "train" else 2
             save_codes(encode_crops(pairs, variants, side, image, label, options.config(), precision, seed), path)

@@ -72,6 +72,8 @@ def lists_from_truth(guide: Transformer, low: Batch, config: ModelConfig, count:
 class TransformerStage:
     """The guide, or SGA when a guide is given; `train` and `val` hold codes by resolution."""
 
+    starts_from_average = False
+
     def __init__(
         self,
         name: str,
@@ -135,6 +137,8 @@ class TransformerStage:
         """Nats per masked validation token, and the same with the label codes of another photo."""
         sets = self.val
         rows = np.arange(len(sets[self.resolution]))
+        if not len(rows):
+            return {}
         shuffled = {size: CodeSet(c.target, c.known, c.mask, np.roll(c.condition, 1, 0)) for size, c in sets.items()}
         figures = {}
         for name, chosen in (("nats", sets), ("nats_shuffled_labels", shuffled)):

@@ -16,6 +16,7 @@ from PIL import Image
 
 from models import editor as engine_module
 from models.checkpoint import save_checkpoint
+from models.networks import Networks
 from models.vqgan import VQGAN
 from tests.cli.command_line import SIZE, CommandLine, Result
 from tests.helpers import LABEL_SET, LABELS, box_paint, some_labels, tiny_config, tiny_networks
@@ -273,13 +274,12 @@ def test_that_a_checkpoint_with_more_labels_than_its_networks_is_refused(command
 def test_that_a_checkpoint_that_cannot_run_is_refused(command_line: CommandLine) -> None:
     """Group norm needs multiples of 32 channels; a card may claim anything."""
     config = tiny_config()
-    image = dataclasses.replace(config.image_vqgan, norm="group", channels=(33, 32, 32))
-    config = dataclasses.replace(config, image_vqgan=image)
     folder = command_line.folder / "odd"
-    from models.networks import Networks
-
     tensors = Networks(config).state_dict()
     save_checkpoint(folder, name="x", config=config, label_set=LABEL_SET, training={}, tensors=tensors)
+    card = json.loads((folder / "card.json").read_text())
+    card["config"]["image_vqgan"] |= {"norm": "group", "channels": [33, 32, 32]}
+    (folder / "card.json").write_text(json.dumps(card))
     refuse(command_line, checkpoint=folder)
 
 

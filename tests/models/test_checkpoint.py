@@ -23,7 +23,7 @@ from models.config import Label, LabelSet, ModelConfig, Semantics, TransformerCo
 from models.errors import CheckpointError
 
 TRANSFORMER = TransformerConfig(8, 8, 16, 2, 1, 1, 32, (0,), (0,))
-VQGAN = VQGANConfig(3, 3, (8, 8, 8, 8, 8), 1, 8, 8, 8)
+VQGAN = VQGANConfig(3, 3, (8, 8, 8, 8, 8), 1, 8, 8, 8, norm="position")
 CONFIG = ModelConfig(Semantics.CLEAN, VQGAN, VQGAN, TRANSFORMER, TRANSFORMER, (256, 512))
 LABELS = LabelSet("two", (Label("sky", (1, 2, 3)), Label("sea", (4, 5, 6), rare=True)))
 SHAPES = {"a.weight": (3, 4), "b.bias": (5,), "c.scalar": (), "d.empty": (0, 2), "e.weight": (64, 64)}

@@ -100,12 +100,14 @@ def encoded_twice(
     return first, second, known
 
 
-@pytest.mark.parametrize("semantics", list(Semantics))
-def test_that_a_mask_of_pixels_hides_them_from_a_model_with_a_stem_too(semantics: Semantics) -> None:
-    """A masked pixel anywhere in a 4x4 cell of the stem, not only in its top-left corner."""
+def test_that_a_mask_of_pixels_hides_them_from_a_model_with_a_stem_too() -> None:
+    """A masked pixel anywhere in a token masks the whole token, not only one in its top-left corner."""
     mask = torch.zeros(1, 1, 48, 48)
     mask[0, 0, 21:27, 22:25] = 1
-    first, second, known = encoded_twice(model("position", semantics), mask, (3, 3), known_only=False, seed=0)
+    vqgan = model("position", Semantics.CLEAN)
+    first, second, _ = encoded_twice(vqgan, mask, (3, 3), known_only=False, seed=0)
+    known = F.max_pool2d(mask, 16)[0, 0] == 0
+    assert not known.all()
     assert torch.equal(first[0, :, known], second[0, :, known])
 
 

@@ -152,7 +152,7 @@ def test_that_codes_are_made_anew_when_the_encoder_has_learned_more(tmp_path: Pa
         assert main(arguments(tmp_path, name, data, label_set, *more)) == 0
 
     def targets() -> np.ndarray:
-        with np.load(tmp_path / "runs" / "codes" / "train-256.npz", allow_pickle=False) as file:
+        with np.load(next((tmp_path / "runs" / "codes").glob("train-256-*.npz")), allow_pickle=False) as file:
             found: np.ndarray = file["target_256"]
             return found
 
