@@ -155,7 +155,7 @@ class ImageVqganStage:
             matching = sum(((a - b).abs().mean() for a, b in zip(features, targets, strict=True)), torch.zeros(()))
             adversarial = -fake.float().mean() + 2.0 * matching.float()
         (gradient,) = torch.autograd.grad(adversarial, output)
-        metrics["matching"] = float(matching)
+        metrics["matching"] = float(matching.detach())
         return self.weights[1] * adaptive_weight(reconstruction, gradient) * gradient
 
     @torch.no_grad()
