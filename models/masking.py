@@ -70,10 +70,13 @@ class MaskedConv2d(nn.Conv2d):
             return out
         # Only the ring round the mask needs the convolution of the known part.
         rows, columns = box
-        seen = (..., _window(rows, step), _window(columns, step))
-        padded = F.pad(x, self._pads())[seen] * (1 - F.pad(mask, self._pads())[seen])
+        top, bottom = _window(rows, step)
+        left, right = _window(columns, step)
+        height, width = x.shape[2:]
+        seen = (..., slice(max(0, top), min(height, bottom)), slice(max(0, left), min(width, right)))
+        border = (max(0, -left), max(0, right - width), max(0, -top), max(0, bottom - height))
+        padded = F.pad(x[seen] * (1 - mask[seen]), border)
         known = F.conv2d(padded, self.weight, self.bias, stride=step)
-        known = known[..., : rows.stop - rows.start, : columns.stop - columns.start]
         share = leak[..., rows, columns]
         out[..., rows, columns] = out[..., rows, columns] * (1 - share) + known * share
         return out
@@ -97,9 +100,10 @@ class MaskedConv2d(nn.Conv2d):
         return out
 
 
-def _window(outputs: slice, step: int) -> slice:
-    """The padded inputs that these outputs of a 3-wide convolution see."""
-    return slice(step * outputs.start, step * outputs.stop + 2)
+def _window(outputs: slice, step: int) -> tuple[int, int]:
+    """First and last + 1 of the inputs that these outputs of a 3-wide convolution see, perhaps beyond the border."""
+    before = 1 if step == 1 else 0
+    return step * outputs.start - before, step * (outputs.stop - 1) - before + 3
 
 
 def _bounds(mask: Tensor) -> tuple[slice, slice] | None:

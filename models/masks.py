@@ -49,7 +49,7 @@ def encoder_mask(mask: np.ndarray, tokens: np.ndarray, semantics: Semantics) -> 
 def one_hot(labels: np.ndarray, count: int) -> Tensor:
     """(H, W) uint8 indices -> (1, count, H, W) float32."""
     index = torch.from_numpy(labels.astype(np.int64))
-    return torch.nn.functional.one_hot(index, count).permute(2, 0, 1)[None].float()
+    return torch.zeros(1, count, *labels.shape).scatter_(1, index[None, None], 1.0)
 
 
 def to_picture(photo: np.ndarray) -> Tensor:
