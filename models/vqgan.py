@@ -38,7 +38,8 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, region: Region | None = None) -> Tensor:
         h = self.conv1(swish(self.norm1(x, region)), region)
         h = self.conv2(swish(self.norm2(h, region)), region)
-        return (x if self.nin_shortcut is None else self.nin_shortcut(x)) + h
+        h += x if self.nin_shortcut is None else self.nin_shortcut(x)
+        return h
 
 
 class Level(nn.Module):
