@@ -25,11 +25,17 @@ def attend(q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None = None, start
         return _dense(q, k, v)
     if start:
         return torch.cat([_dense(q[:, :, :1], k, v), attend(q[:, :, 1:], k, v, visible)], 2)
-    blocks = q.unflatten(2, (BLOCKS, -1))
-    out = F.scaled_dot_product_attention(
-        blocks, gather_blocks(k, visible), gather_blocks(v, visible), attn_mask=_unused(visible, blocks.shape[3])
-    )
-    return out.flatten(2, 3)
+    return attend_blocks(q.unflatten(2, (BLOCKS, -1)), k, v, visible).flatten(2, 3)
+
+
+def attend_blocks(q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
+    """Encoder and cross attention of some blocks.
+
+    q: (B, heads, nb, T, dh); k, v: (B or 1, heads, L, dh); visible: (B or 1, heads, nb, n) for these blocks.
+    Returns (B, heads, nb, T, dh).
+    """
+    keys, values = gather_blocks(k, visible), gather_blocks(v, visible)
+    return F.scaled_dot_product_attention(q, keys, values, attn_mask=_unused(visible, q.shape[3]))
 
 
 def attend_causal(q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None = None) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .attention import attend_causal_blocks, gather_blocks
+from .attention import attend, attend_blocks, attend_causal_blocks, gather_blocks
 from .grid import TokenGrid
 from .transformer import CrossAttend, SelfAttend, Transformer, Visible
 
@@ -122,16 +122,8 @@ class IncrementalDecoder:
         return attend_self, self._cross_all(index)
 
     def _cross_all(self, index: int) -> CrossAttend:
-        keys, values = self.memory[index]
-
-        def attend_cross(q: Tensor) -> Tensor:
-            """All candidates read the same keys, so they are folded into the queries."""
-            batch, heads, length, width = q.shape
-            folded = q.transpose(0, 1).reshape(1, heads, batch * length, width)
-            out = F.scaled_dot_product_attention(folded, keys, values)
-            return out.view(heads, batch, length, width).transpose(0, 1)
-
-        return attend_cross
+        """Dense cross attention; the memory is shared by all candidates."""
+        return lambda q: attend(q, *self.memory[index])
 
     # --- sparse ------------------------------------------------------------------------------------------
 
@@ -159,11 +151,7 @@ class IncrementalDecoder:
 
             def attend_cross(q: Tensor) -> Tensor:
                 seen = visible.cross[index][:, :, rows]
-                keys, values = (gather_blocks(x, seen) for x in self.memory[index])
-                used = seen[0, 0] >= 0
-                mask = None if bool(used.all()) else used.repeat_interleave(self.grid.tokens_per_block, 1)[:, None]
-                blocks = q.unflatten(2, (count, -1))
-                return F.scaled_dot_product_attention(blocks, keys, values, attn_mask=mask).flatten(2, 3)
+                return attend_blocks(q.unflatten(2, (count, -1)), *self.memory[index], seen).flatten(2, 3)
 
             return attend_self, attend_cross
 
