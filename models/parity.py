@@ -36,7 +36,7 @@ from .parity_units import check_units
 from .published import config_from_fixture
 from .ranking import score
 from .request import SamplingSettings
-from .sampling import Drawn, DrawTask, draw
+from .sampling import Drawn, DrawTask, draw, finish
 from .transformer import AttentionMaps, Transformer, Visible
 
 REFERENCE = Semantics.REFERENCE
@@ -226,13 +226,7 @@ class _Case:
             self.codes[size][0], self.mask[size], self.condition[size][0], self.grids[size], settings,
             torch.zeros(1, count, dtype=torch.float64), forced,
         )  # fmt: skip
-        steps = draw(self.models[size], self.encoded[size], task, REFERENCE, visible, keep_logits=True)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                drawn: Drawn = stop.value
-                return drawn
+        return finish(draw(self.models[size], self.encoded[size], task, REFERENCE, visible, keep_logits=True))
 
     def _compare_greedy(self, size: str, name: str, drawn: Drawn) -> None:
         side = self.grids[size].side

@@ -144,6 +144,16 @@ def draw(
     )
 
 
+def finish(steps: Generator[int, None, Drawn]) -> Drawn:
+    """Run `draw` to its end, for callers that neither report nor stop."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            drawn: Drawn = stop.value
+            return drawn
+
+
 class _Walker:
     """Feeds the decoder just what the next draw needs, and no known token behind the last draw.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,6 @@ from models.editor import SceneEditor
 from models.grid import BLOCKS
 from models.networks import Networks
 from models.request import NOT_PAINTED
-from models.sampling import Drawn
 from models.transformer import Transformer
 from models.vqgan import VQGAN
 
@@ -237,16 +236,6 @@ def box_paint(height: int, width: int, top: int, left: int, bottom: int, right: 
     mask = np.zeros((height, width), bool)
     mask[top:bottom, left:right] = True
     return paint_of(mask, label)
-
-
-def finish(steps: Generator[int, None, Drawn]) -> Drawn:
-    """Run `draw` to its end."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            drawn: Drawn = stop.value
-            return drawn
 
 
 def random_lists(config: TransformerConfig, samples: int, seed: int) -> BlockLists:

@@ -15,13 +15,12 @@ from models.config import Semantics
 from models.grid import TokenGrid
 from models.ranking import rank, score
 from models.request import Candidate, SamplingSettings
-from models.sampling import DrawTask, draw, uniforms
+from models.sampling import DrawTask, draw, finish, uniforms
 from models.transformer import Visible
 from tests.helpers import (
     CODES,
     LABEL_CODES,
     examples,
-    finish,
     random_lists,
     tiny_transformer,
 )

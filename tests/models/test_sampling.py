@@ -17,13 +17,12 @@ from models.blocks import BlockLists
 from models.config import Semantics
 from models.grid import TokenGrid
 from models.request import SamplingSettings
-from models.sampling import Drawn, DrawTask, draw, filter_logits, pick, uniforms
+from models.sampling import Drawn, DrawTask, draw, filter_logits, finish, pick, uniforms
 from models.transformer import Transformer, Visible
 from tests.helpers import (
     CODES,
     LABEL_CODES,
     examples,
-    finish,
     random_lists,
     tiny_transformer,
     tiny_transformer_config,
