@@ -124,7 +124,8 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="default", help="name of the exported checkpoint")
     parser.add_argument("--label-set", type=Path, help="JSON file with the labels (default: landscape-20)")
     parser.add_argument("--backbone", type=Path, help="weights of the perceptual loss (image-vqgan)")
-    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--resume", action="store_true", help="go on from the state in --runs")
+    parser.add_argument("--start", type=Path, metavar="CHECKPOINT", help="begin stages without a state from this one")
     parser.add_argument("--max-minutes", type=float)
     parser.add_argument("--max-steps", type=int)
     parser.add_argument("--batch", type=int)
@@ -291,6 +292,7 @@ def _train(options: argparse.Namespace) -> int:
         quiet=options.quiet,
         adversarial_start=options.adversarial_start,
         decoder_only=options.decoder_only,
+        start=options.start,
     )
     if options.stage == "export":
         export(chosen, options.out, options.name)

@@ -36,7 +36,7 @@ class CodebookKeeper(nn.Module):
         """(B, dim, h, w) -> features for the decoder, tokens (B, h*w), commitment loss; updates the codebook."""
         codebook = self._codebook[0]
         flat = features.detach().permute(0, 2, 3, 1).reshape(-1, features.shape[1])
-        if step < START:
+        if step < START and not self.started:
             return features, torch.zeros(len(features), flat.shape[0] // len(features)), features.square().mean() * 1e-3
         if not self.started:
             self._start(flat)
@@ -46,13 +46,18 @@ class CodebookKeeper(nn.Module):
         return drawn, tokens, BETA * F.mse_loss(features, quantised)
 
     @torch.no_grad()
+    def adopt(self) -> None:
+        """Go on from the codebook as it is: an earlier run has made it."""
+        self.sums.copy_(self._codebook[0].embedding.weight)
+        self.usage.fill_(1.0)
+        self.started.fill_(1)
+
+    @torch.no_grad()
     def _start(self, flat: Tensor) -> None:
         table = self._codebook[0].embedding.weight
         picks = torch.randint(len(flat), (len(table),), device=flat.device)
         table.copy_(flat[picks] + 0.01 * flat.std() * torch.randn_like(table))
-        self.sums.copy_(table)
-        self.usage.fill_(1.0)
-        self.started.fill_(1)
+        self.adopt()
 
     @torch.no_grad()
     def _follow(self, flat: Tensor, tokens: Tensor) -> None:

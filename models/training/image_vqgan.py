@@ -71,6 +71,10 @@ class ImageVqganStage:
             decoder_only  # codes stay what they are, so transformers trained on them stay valid
         )
 
+    def start_from(self, weights: dict[str, Tensor]) -> None:
+        self.vqgan.load_state_dict(weights)
+        self.keeper.adopt()
+
     def examples(self, batch: Any) -> int:
         return len(batch[0])
 
@@ -106,7 +110,7 @@ class ImageVqganStage:
         (gradient,) = torch.autograd.grad(loss, output)
         if number >= self.adversarial_start:
             self._judge(output, pictures, labels, metrics)
-        if number >= self.adversarial_start + JUDGE_ALONE:
+        if self._judged() > JUDGE_ALONE:
             gradient = gradient + self._adversarial(output, pictures, labels, gradient, metrics)
         self.optimisers["vqgan"].zero_grad(set_to_none=True)
         roots, gradients = [rebuilt], [gradient]
@@ -132,6 +136,11 @@ class ImageVqganStage:
             return self.vqgan.quantize.features(codes, *whole.shape[2:]), known, whole.new_zeros(())
         drawn, _, commitment = self.keeper.quantise(whole, number)
         return drawn, known, commitment
+
+    def _judged(self) -> int:
+        """Steps that the discriminator has learnt."""
+        states = self.optimisers["judge"].state.values()
+        return next((int(state["step"]) for state in states), 0)
 
     def _judge(self, output: Tensor, pictures: Tensor, labels: Tensor, metrics: dict[str, float]) -> None:
         """One step of the discriminator."""

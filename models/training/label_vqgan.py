@@ -39,6 +39,10 @@ class LabelVqganStage:
         }
         self.stream = CropStream(data.train, SIDE, batch, seed, scales=(0.5, 1.0))
 
+    def start_from(self, weights: dict[str, Tensor]) -> None:
+        self.vqgan.load_state_dict(weights)
+        self.keeper.adopt()
+
     def examples(self, batch: Any) -> int:
         return len(batch)
 

@@ -6,6 +6,7 @@ and a run that was killed continues on the same curve from its last snapshot.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import queue
@@ -22,6 +23,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from .weights import SNAPSHOT, StageWeights
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,20 @@ class Stage(Protocol):
     optimisers: dict[str, torch.optim.Optimizer]
     starts_from_average: bool  # resume from the moving averages, so that what is frozen stays what it is there
 
+    def start_from(self, weights: dict[str, Tensor]) -> None: ...  # take over an earlier network, with no snapshot
     def batch(self, number: int) -> Any: ...  # pure function of the number; runs on a loader thread
     def step(self, batch: Any, number: int) -> dict[str, float]: ...  # one optimisation step; returns metrics
     def evaluate(self, folder: Path, number: int) -> dict[str, float]: ...  # with EMA weights in place
     def examples(self, batch: Any) -> int: ...
+
+
+@dataclass(frozen=True)
+class Position:
+    """Steps and seconds trained so far; first: the step at which the optimisers were new."""
+
+    step: int = 0
+    seconds: float = 0.0
+    first: int = 0
 
 
 class Ema:
@@ -75,16 +88,24 @@ class Ema:
         self.values = current
 
 
-def run(stage: Stage, settings: LoopSettings) -> dict[str, float]:
-    """Train until the minutes or steps are over; returns the last evaluation's figures."""
+def run(stage: Stage, settings: LoopSettings, start: StageWeights | None = None) -> dict[str, float]:
+    """Train until the minutes or steps are over; returns the last evaluation's figures.
+
+    start: the weights of an earlier run whose snapshot is gone; optimisers begin anew, with a new warm-up.
+    """
     settings.folder.mkdir(parents=True, exist_ok=True)
-    snapshot = settings.folder / "state.safetensors"
+    snapshot = settings.folder / SNAPSHOT
     ema = Ema(next(iter(stage.modules.values())), settings.ema)
-    step, seen_seconds = 0, 0.0
+    position = Position()
     if settings.resume and snapshot.exists():
-        step, seen_seconds = load_snapshot(snapshot, stage, ema)
+        position = load_snapshot(snapshot, stage, ema)
         if stage.starts_from_average:
             ema.module.load_state_dict(ema.values)
+    elif start is not None:
+        stage.start_from(start.tensors)
+        ema = Ema(ema.module, settings.ema)
+        position = Position(start.step, start.seconds, start.step)
+    step, seen_seconds = position.step, position.seconds
     loader = _Loader(stage.batch, step)
     started = marked = snapped = evaluated = time.monotonic()
     images, sums, count = 0, dict[str, float](), 0
@@ -94,7 +115,11 @@ def run(stage: Stage, settings: LoopSettings) -> dict[str, float]:
         while not stop.asked and not _over(settings, step, started):
             batch = loader.next()
             for group in (g for o in stage.optimisers.values() for g in o.param_groups):
-                group["lr"] = settings.learning_rate * group.get("scale", 1.0) * min(1.0, (step + 1) / settings.warmup)
+                group["lr"] = (
+                    settings.learning_rate
+                    * group.get("scale", 1.0)
+                    * min(1.0, (step - position.first + 1) / settings.warmup)
+                )
             torch.manual_seed((settings.seed << 32) + step)
             metrics = stage.step(batch, step)
             step += 1
@@ -115,7 +140,7 @@ def run(stage: Stage, settings: LoopSettings) -> dict[str, float]:
                 )
                 marked, images, sums, count = now, 0, {}, 0
             if now - snapped > 60 * settings.snapshot_minutes:
-                save_snapshot(snapshot, stage, ema, step, seen_seconds + now - started)
+                save_snapshot(snapshot, stage, ema, Position(step, seen_seconds + now - started, position.first))
                 snapped = now
             if now - evaluated > 60 * settings.evaluate_minutes:
                 figures = _evaluate(stage, ema, settings, step)
@@ -123,7 +148,8 @@ def run(stage: Stage, settings: LoopSettings) -> dict[str, float]:
     finally:
         loader.stop()
         stop.release()
-    save_snapshot(snapshot, stage, ema, step, seen_seconds + time.monotonic() - started)
+    seconds = seen_seconds + time.monotonic() - started
+    save_snapshot(snapshot, stage, ema, Position(step, seconds, position.first))
     return _evaluate(stage, ema, settings, step) or figures
 
 
@@ -207,7 +233,7 @@ class _Loader:
         self._thread.join(timeout=10)
 
 
-def save_snapshot(path: Path, stage: Stage, ema: Ema, step: int, seconds: float) -> None:
+def save_snapshot(path: Path, stage: Stage, ema: Ema, position: Position) -> None:
     """Write weights, EMA, optimisers and position in one atomic file."""
     tensors: dict[str, Tensor] = {f"ema.{k}": v for k, v in ema.values.items()}
     for name, module in stage.modules.items():
@@ -218,14 +244,14 @@ def save_snapshot(path: Path, stage: Stage, ema: Ema, step: int, seconds: float)
                 tensors[f"optimiser.{name}.{index}.{key}"] = torch.as_tensor(value)
     temporary = path.with_suffix(".part")
     plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    save_file(plain, str(temporary), metadata={"step": str(step), "seconds": str(seconds)})
+    save_file(plain, str(temporary), metadata={k: str(v) for k, v in dataclasses.asdict(position).items()})
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     os.replace(temporary, path)
 
 
-def load_snapshot(path: Path, stage: Stage, ema: Ema) -> tuple[int, float]:
-    """Restore what `save_snapshot` wrote; returns step and seconds trained so far."""
+def load_snapshot(path: Path, stage: Stage, ema: Ema) -> Position:
+    """Restore what `save_snapshot` wrote."""
     with safe_open(str(path), framework="pt") as file:
         facts = file.metadata()
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
@@ -238,7 +264,7 @@ def load_snapshot(path: Path, stage: Stage, ema: Ema) -> tuple[int, float]:
             index, slot = key.split(".", 1)
             state.setdefault(int(index), {})[slot] = value
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    return int(facts["step"]), float(facts["seconds"])
+    return Position(int(facts["step"]), float(facts["seconds"]), int(facts.get("first", 0)))
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -35,6 +35,9 @@ class SegmenterStage:
         }
         self.stream = CropStream(data.train, SIDE, batch, seed, scales=(0.5, 1.15))
 
+    def start_from(self, weights: dict[str, Tensor]) -> None:
+        self.net.load_state_dict(weights)
+
     def examples(self, batch: Any) -> int:
         return len(batch[0])
 

@@ -14,12 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
 from torch import Tensor
 
-from ..checkpoint import save_checkpoint
+from ..checkpoint import load_checkpoint, save_checkpoint
 from ..config import GUIDE_RESOLUTION, LabelSet, ModelConfig, label_set_from_json
-from ..errors import ScenebrushError
 from ..networks import expected_shapes
 from ..presets import default_config
 from ..transformer import Transformer
@@ -33,27 +31,19 @@ from .perceptual import load_backbone
 from .precision import Precision
 from .segmenter import SegmenterStage
 from .transformers import TransformerStage
+from .weights import PREFIX, SNAPSHOT, STAGES, StageWeights, TrainingError, checkpoint_weights, stage_weights
 
-STAGES = ("label-vqgan", "image-vqgan", "guide", "sga", "segmenter")
-PREFIX = {  # stage -> the networks of the checkpoint
-    "label-vqgan": "cond_stage_model",
-    "image-vqgan": "first_stage_model",
-    "guide": "guiding_transformer",
-    "sga": "transformer",
-    "segmenter": "segmenter",
-}
 # Minutes of a whole `train all`, by stage.
 SHARES = {"label-vqgan": 0.05, "image-vqgan": 0.45, "segmenter": 0.1, "guide": 0.2, "sga": 0.2}
 LABELS = Path(__file__).resolve().parents[2] / "resources" / "labels" / "landscape-20.json"
 
 
-class TrainingError(ScenebrushError):
-    """Training cannot start: something it needs is missing."""
-
-
 @dataclass(frozen=True)
 class Options:
-    """What the command line gives. data: folders; runs: where the state of the stages is kept."""
+    """What the command line gives. data: folders; runs: where the state of the stages is kept.
+
+    start: a checkpoint whose networks stand in for stages that have no state in `runs`.
+    """
 
     data: tuple[Path, ...]
     runs: Path
@@ -68,6 +58,10 @@ class Options:
     quiet: bool = False
     adversarial_start: int | None = None
     decoder_only: bool = False
+    start: Path | None = None
+
+    def weights(self, stage: str) -> StageWeights:
+        return stage_weights(self.runs, stage, self.start)
 
     def label_set(self) -> LabelSet:
         try:
@@ -93,7 +87,20 @@ def train_stage(name: str, options: Options) -> dict[str, float]:
         learning_rate=_RATES[name],
         quiet=options.quiet,
     )
-    return run(stage, settings)
+    resumed = options.resume and (settings.folder / SNAPSHOT).exists()
+    return run(stage, settings, None if resumed or options.start is None else _start(options, name))
+
+
+def _start(options: Options, name: str) -> StageWeights:
+    """The stage's network in the checkpoint `options.start`; raises TrainingError unless it fits."""
+    assert options.start is not None
+    found = checkpoint_weights(load_checkpoint(options.start), name)
+    shapes = expected_shapes(options.config())
+    prefix = PREFIX[name] + "."
+    wanted = {k[len(prefix) :]: s for k, s in shapes.items() if k.startswith(prefix)}
+    if {k: tuple(v.shape) for k, v in found.tensors.items()} != wanted:
+        raise TrainingError(f"{options.start}: its {name} has another shape than this configuration; leave out --start")
+    return found
 
 
 def train_all(options: Options) -> None:
@@ -109,9 +116,9 @@ def export(options: Options, folder: Path, name: str) -> None:
     tensors: dict[str, Tensor] = {}
     facts: dict[str, object] = {}
     for stage, prefix in PREFIX.items():
-        weights, step, seconds = averaged_weights(options.runs, stage)
-        tensors |= {f"{prefix}.{key}": value for key, value in weights.items()}
-        facts[stage] = {"steps": step, "seconds": round(seconds)}
+        weights = options.weights(stage)
+        tensors |= {f"{prefix}.{key}": value for key, value in weights.tensors.items()}
+        facts[stage] = {"steps": weights.step, "seconds": round(weights.seconds)}
     shapes = expected_shapes(config)
     wrong = [key for key in shapes if key not in tensors or tuple(tensors[key].shape) != shapes[key]]
     if wrong or set(tensors) != set(shapes):
@@ -119,23 +126,12 @@ def export(options: Options, folder: Path, name: str) -> None:
     save_checkpoint(folder, name=name, config=config, label_set=options.label_set(), training=facts, tensors=tensors)
 
 
-def averaged_weights(runs: Path, stage: str) -> tuple[dict[str, Tensor], int, float]:
-    """The moving averages of a stage's network, its steps and seconds so far."""
-    path = runs / stage / "state.safetensors"
-    if not path.exists():
-        raise TrainingError(f"{path}: not found; train the stage {stage} first")
-    with safe_open(str(path), framework="pt") as file:
-        facts = file.metadata()
-        weights = {k[4:]: file.get_tensor(k) for k in file.keys() if k.startswith("ema.")}  # noqa: SIM118
-    return weights, int(facts["step"]), float(facts["seconds"])
-
-
 def _vqgans(options: Options, precision: Precision) -> tuple[VQGAN, VQGAN]:
     config = options.config()
     made = []
     for stage, sizes in (("image-vqgan", config.image_vqgan), ("label-vqgan", config.label_vqgan)):
         vqgan = VQGAN(sizes, config.semantics)
-        vqgan.load_state_dict(averaged_weights(options.runs, stage)[0])
+        vqgan.load_state_dict(options.weights(stage).tensors)
         made.append(precision.place(vqgan.eval().requires_grad_(False)))
     return made[0], made[1]
 
@@ -144,7 +140,7 @@ def _encoders_digest(options: Options) -> str:
     """Changes whenever the codes of a picture may change: a hash of both encoders and codebooks."""
     digest = hashlib.sha256()
     for stage in ("image-vqgan", "label-vqgan"):
-        weights, _, _ = averaged_weights(options.runs, stage)
+        weights = options.weights(stage).tensors
         for key in sorted(k for k in weights if k.startswith(("encoder.", "quant"))):
             digest.update(weights[key].contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
@@ -201,7 +197,7 @@ def _sga(options: Options, precision: Precision) -> Stage:
     if config.sga is None:
         raise TrainingError("this configuration has no SGA transformer")
     guide = Transformer(config.guide)
-    guide.load_state_dict(averaged_weights(options.runs, "guide")[0])
+    guide.load_state_dict(options.weights("guide").tensors)
     guide = guide.to(precision.device).eval().requires_grad_(False)
     train, val = _codes(options, precision, config.resolutions[-1])
     return TransformerStage(

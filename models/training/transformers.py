@@ -99,6 +99,9 @@ class TransformerStage:
         self.optimisers: dict[str, torch.optim.Optimizer] = {name: optimiser_for(self.model, rate)}
         self.size, self.seed = batch, seed
 
+    def start_from(self, weights: dict[str, Tensor]) -> None:
+        self.model.load_state_dict(weights)
+
     def examples(self, batch: Any) -> int:
         return len(batch[0])
 

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from app.cli import main
+from models import presets
 from models.checkpoint import load_checkpoint
 from models.networks import empty_networks, expected_shapes
 from models.training import train
@@ -65,6 +66,33 @@ def test_that_training_makes_a_checkpoint_that_edits_a_photo(
     given = ["edit", files[0], "--paint", files[1], "--labels", files[2], "--out", files[3], "--samples", "2"]
     assert main([*given, "--checkpoint", str(out), "--device", "cpu"]) == 0, capsys.readouterr().err
     assert (tmp_path / "out" / "candidate-02.png").exists()
+
+
+@pytest.mark.usefixtures("tiny_model")
+def test_that_stages_without_a_state_go_on_from_a_checkpoint(
+    tmp_path: Path, label_set: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runs folder is gone, the checkpoint is there: weights, steps and codebook are taken from it."""
+    data = write_loose(tmp_path / "data", PHOTOS, (520, 520), val=["photo0"])
+    first, second = tmp_path / "first", tmp_path / "second"
+    more = ("--max-steps", "4", "--batch", "2")
+    assert main(arguments(tmp_path, "all", data, label_set, *more, "--out", str(first))) == 0
+    (tmp_path / "runs").rename(tmp_path / "lost")
+    more = ("--max-steps", "6", "--batch", "2", "--start", str(first), "--resume")
+    for stage in NAMES:
+        assert main(arguments(tmp_path, stage, data, label_set, *more, "--decoder-only")) == 0
+        assert (tmp_path / "runs" / stage / "state.safetensors").exists()
+    assert main(arguments(tmp_path, "export", None, label_set, "--out", str(second))) == 0
+    before, after = load_checkpoint(first), load_checkpoint(second)
+    assert {stage: facts["steps"] for stage, facts in after.training.items()} == dict.fromkeys(NAMES, 6)
+    frozen = [k for k in before.tensors if k.startswith(("first_stage_model.encoder", "first_stage_model.quant"))]
+    assert frozen and all(torch.equal(before.tensors[k], after.tensors[k]) for k in frozen)
+    moved = (after.tensors["transformer.lm_head.weight"] - before.tensors["transformer.lm_head.weight"]).abs().max()
+    assert 0 < moved < 0.1
+    monkeypatch.setattr(train, "default_config", presets.default_config)
+    capsys.readouterr()
+    assert main(arguments(tmp_path, "label-vqgan", data, label_set, "--max-steps", "8", "--start", str(first))) == 2
+    assert "has another shape" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("tiny_model")

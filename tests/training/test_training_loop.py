@@ -13,7 +13,7 @@ import torch
 
 from models.training import codebook
 from models.training.data import DataSet
-from models.training.loop import Ema, LoopSettings, load_snapshot, run, save_snapshot
+from models.training.loop import Ema, LoopSettings, Position, load_snapshot, run, save_snapshot
 from tests.training.stages import NAMES, build, recorded, state
 from tests.training.training_data import write_loose
 
@@ -149,7 +149,7 @@ def test_that_an_interrupted_snapshot_keeps_the_older_one(
     stage = build("guide", data)
     ema = Ema(stage.modules["guide"], 0.9)
     path = tmp_path / "state.safetensors"
-    save_snapshot(path, stage, ema, 3, 1.5)
+    save_snapshot(path, stage, ema, Position(3, 1.5))
     content = path.read_bytes()
 
     def fail(*_: Any, **__: Any) -> None:
@@ -157,9 +157,9 @@ def test_that_an_interrupted_snapshot_keeps_the_older_one(
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="No space"):
-        save_snapshot(path, stage, ema, 4, 2.0)
+        save_snapshot(path, stage, ema, Position(4, 2.0))
     assert path.read_bytes() == content
-    assert load_snapshot(path, stage, ema) == (3, 1.5)
+    assert load_snapshot(path, stage, ema) == Position(3, 1.5)
 
 
 def test_that_the_average_follows_the_weights() -> None:
