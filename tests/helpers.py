@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
-from torch import Tensor, nn
+from torch import nn
 
-from models.blocks import BlockLists
 from models.checkpoint import save_checkpoint
 from models.config import (
     Label,
@@ -25,7 +24,6 @@ from models.config import (
 )
 from models.device import choose_device
 from models.editor import SceneEditor
-from models.grid import BLOCKS
 from models.networks import Networks
 from models.request import NOT_PAINTED
 from models.transformer import Transformer
@@ -236,24 +234,3 @@ def box_paint(height: int, width: int, top: int, left: int, bottom: int, right: 
     mask = np.zeros((height, width), bool)
     mask[top:bottom, left:right] = True
     return paint_of(mask, label)
-
-
-def random_lists(config: TransformerConfig, samples: int, seed: int) -> BlockLists:
-    """Random block lists as clean semantics gives them: outside the neighbourhood, and not in the future."""
-    rng = np.random.default_rng(seed)
-    count, heads = config.top_k_blocks, config.heads
-
-    def choose(layers: int, batch: int, options: list[list[int]]) -> Tensor:
-        lists = np.zeros((layers, batch, heads, len(options), count), np.int64)
-        for place in np.ndindex(lists.shape[:3]):
-            for row, allowed in enumerate(options):
-                lists[(*place, row)] = rng.permutation(allowed)[:count]
-        return torch.from_numpy(lists)
-
-    far = [[b for b in range(BLOCKS) if abs(b - block) > 1] for block in range(BLOCKS)]
-    before = [list(range(block - 2)) for block in range(5, BLOCKS)]
-    return BlockLists(
-        encoder=choose(config.encoder_layers, 1, far),
-        causal=choose(config.decoder_layers, samples, before),
-        cross=choose(config.decoder_layers, samples, far),
-    )

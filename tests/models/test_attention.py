@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.attention import attend, attend_causal, attend_causal_blocks, attention_weights, gather_blocks
+from models.bench import random_lists
 from models.blocks import all_blocks, visible_causal, visible_full
 from models.grid import BLOCKS
-from tests.helpers import examples, random_lists, tiny_transformer_config
+from tests.helpers import examples, tiny_transformer_config
 
 HEADS, WIDTH = 2, 8
 SIDES = (16, 32, 48, 64)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from models.bench import random_lists
 from models.blocks import (
     FIRST_LISTED,
     BlockLists,
@@ -22,7 +23,7 @@ from models.blocks import (
 )
 from models.config import Semantics
 from models.grid import BLOCKS
-from tests.helpers import examples, random_lists, tiny_transformer_config
+from tests.helpers import examples, tiny_transformer_config
 
 SEEDS = st.integers(0, 2**31)
 

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.bench import random_lists
 from models.blocks import BlockLists
 from models.config import Semantics
 from models.grid import TokenGrid
@@ -21,7 +22,6 @@ from tests.helpers import (
     CODES,
     LABEL_CODES,
     examples,
-    random_lists,
     tiny_transformer,
 )
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from models.bench import random_lists
 from models.blocks import all_blocks
 from models.config import Semantics, TransformerConfig
 from models.grid import TokenGrid
@@ -20,7 +21,6 @@ from tests.helpers import (
     CODES,
     LABEL_CODES,
     examples,
-    random_lists,
     tiny_transformer,
     tiny_transformer_config,
 )
