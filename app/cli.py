@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from models.errors import RequestError, ScenebrushError
 
-COMMANDS = ("edit", "labels", "segment", "convert", "parity", "bench", "train")
+COMMANDS = ("edit", "labels", "segment", "convert", "parity", "bench", "train", "evaluate")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -96,6 +96,16 @@ def _command_parser() -> argparse.ArgumentParser:
     made.add_argument("--tokens", type=int, default=24, help="tokens to draw in each measurement")
     _common(made)
     _train_options(command("train", "Train one stage, all of them, or export a checkpoint.", _train))
+    made = command("evaluate", "Measure a checkpoint on validation photos, beside baselines and ablations.", _evaluate)
+    made.add_argument("data", type=Path, nargs="+", metavar="DATA", help="folders with photo + label-map pairs")
+    made.add_argument("--count", type=int, default=60, help="photos at 256 px (a fifth of them at the largest size)")
+    made.add_argument("--samples", type=int, default=4, help="candidates drawn of each; the most likely one counts")
+    made.add_argument("--parts", type=Path, help="folder of the perceptual backbone and the labeller")
+    made.add_argument("--json", type=Path, metavar="FILE")
+    made.add_argument(
+        "--sheet", type=Path, metavar="FILE.png", help="contact sheet of edits (for your eyes: licences!)"
+    )
+    _common(made)
     return parser
 
 
@@ -129,6 +139,8 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-minutes", type=float)
     parser.add_argument("--max-steps", type=int)
     parser.add_argument("--batch", type=int)
+    parser.add_argument("--learning-rate", type=float, help="default: the stage's own")
+    parser.add_argument("--adversarial-weight", type=float, help="share of the reconstruction gradient (default 0.1)")
     parser.add_argument("--adversarial-start", type=int, help="step at which the adversarial loss begins")
     parser.add_argument(
         "--decoder-only", action="store_true", help="image-vqgan: keep encoder and codebook as they are"
@@ -290,7 +302,9 @@ def _train(options: argparse.Namespace) -> int:
         backbone=options.backbone,
         batch=options.batch,
         quiet=options.quiet,
+        learning_rate=options.learning_rate,
         adversarial_start=options.adversarial_start,
+        adversarial_weight=options.adversarial_weight,
         decoder_only=options.decoder_only,
         start=options.start,
     )
@@ -304,4 +318,34 @@ def _train(options: argparse.Namespace) -> int:
         export(chosen, options.out, options.name)
     else:
         train_stage(options.stage, chosen)
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    _threads(options)
+    if options.count < 1 or options.samples < 1:
+        raise RequestError("--count and --samples must be at least 1")
+    from models.checkpoint import default_checkpoint_folder, load_checkpoint
+    from models.evaluation.evaluate import Evaluation, Setting, lines, save_sheet
+    from models.networks import expected_shapes
+    from models.training.data import DataSet
+
+    evaluation = Evaluation(
+        Setting(
+            DataSet.open(options.data),
+            load_checkpoint(options.checkpoint or default_checkpoint_folder(), expected_shapes),
+            options.parts,
+            options.count,
+            max(1, options.count // 5),
+            options.samples,
+        )
+    )
+    tables = evaluation.run()
+    facts = {"judge": evaluation.judge.name, "features": "EfficientNet-Lite0" if evaluation.eye else None}
+    facts |= {"count": options.count, "samples": options.samples, "checkpoint": evaluation.setting.checkpoint.sha256}
+    print("\n".join([", ".join(f"{k} {v}" for k, v in facts.items()), "", *lines(tables)]))
+    if options.json is not None:
+        options.json.write_text(json.dumps({"facts": facts, "tables": tables}, indent=1) + "\n")
+    if options.sheet is not None:
+        save_sheet(evaluation.sheet, options.sheet)
     return 0

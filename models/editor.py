@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .blend import BLEND_MARGIN, blend
+from .blocks import BlockLists
 from .checkpoint import Checkpoint, default_checkpoint_folder, load_checkpoint
 from .config import GUIDE_RESOLUTION, LabelSet, Semantics
 from .device import DeviceChoice, choose_device, estimate_bytes, out_of_memory
@@ -30,6 +31,7 @@ from .transformer import Transformer, Visible
 from .windows import Plan, PlannedWindow, cut, place_back, plan_windows, scale_labels, scale_photo
 
 Report = Callable[[Progress], None]
+ChooseLists = Callable[[Transformer, Tensor, Tensor, Tensor, int, Semantics], BlockLists | None]  # None: dense
 BATCH = 4  # candidates side by side; larger batches gain little on a CPU and delay the first result
 
 
@@ -78,7 +80,15 @@ class Timings:
 class SceneEditor:
     """Loads once, then draws candidates for any number of requests. Not thread-safe: one job at a time."""
 
-    def __init__(self, networks: Networks, label_set: LabelSet, device: DeviceChoice, sha256: str = "") -> None:
+    def __init__(
+        self,
+        networks: Networks,
+        label_set: LabelSet,
+        device: DeviceChoice,
+        sha256: str = "",
+        choose_lists: ChooseLists = guide_block_lists,
+    ) -> None:
+        self.choose_lists = choose_lists
         self.networks = networks.to(device.device)
         self.config = networks.config
         self.semantics = self.config.semantics
@@ -241,7 +251,7 @@ class SceneEditor:
         stage = "guide"
 
         def run(transformer: Transformer, encoded: Tensor, level: Level, visible: Visible | None) -> Drawn:
-            numbers = uniforms(seeds, level.drawn, 2 * scene.number + (visible is not None))
+            numbers = uniforms(seeds, level.drawn, 2 * scene.number + (level is scene.high))
             task = DrawTask(level.codes, level.mask, level.condition, level.grid, settings, numbers)
             with self.device.autocast():
                 steps = draw(transformer, encoded, task, self.semantics, visible)
@@ -259,10 +269,9 @@ class SceneEditor:
             return result
         cancel.check()
         stage = "sga"
-        lists = guide_block_lists(
-            guide, result.codes, scene.low.mask, scene.low.condition, sga.config.top_k_blocks, self.semantics
-        )
-        visible = Visible.of(lists)
+        low, count = scene.low, sga.config.top_k_blocks
+        lists = self.choose_lists(guide, result.codes, low.mask, low.condition, count, self.semantics)
+        visible = None if lists is None else Visible.of(lists)
         encoded = self._encode_tokens(sga, scene.high, visible)
         started = self.timings.add("block lists", started)
         result = run(sga, encoded, scene.high, visible)

@@ -273,6 +273,8 @@ class Transformer(nn.Module):
 
     def pack(self) -> None:
         """Lay the decoder's weights out for fast small batches, for good (inference on the CPU; linear.py)."""
+        if isinstance(self.lm_head, PackedLinear):
+            return
         for layer in self.decoder_layers():
             attention = layer.self_attn
             attention.packed = PackedLinear([attention.q_proj, attention.k_proj, attention.v_proj])

@@ -46,7 +46,7 @@ class ImageVqganStage:
         seed: int = 0,
         perceptual_weight: float = 1.0,
         adversarial_start: int = 3500,
-        adversarial_weight: float = 0.2,
+        adversarial_weight: float = 0.1,
         learning_rate: float = 4e-4,
         decoder_only: bool = False,
     ) -> None:

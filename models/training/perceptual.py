@@ -90,11 +90,16 @@ def load_backbone(file: Path, stages: int = 5) -> Backbone:
 
 
 def perceptual_distance(backbone: Backbone, first: Tensor, second: Tensor) -> Tensor:
-    """(B,) mean over stages of the squared difference of channel-normalised features; pictures in [-1, 1]."""
-    total = torch.zeros(first.shape[0], device=first.device)
+    """(B,) `feature_distance` of two batches of pictures in [-1, 1]; gradients flow to the first."""
     with torch.no_grad():
         targets = backbone(second)
-    for a, b in zip(backbone(first), targets, strict=True):
+    return feature_distance(backbone(first), targets)
+
+
+def feature_distance(first: list[Tensor], second: list[Tensor]) -> Tensor:
+    """(B,) mean over stages of the squared difference of channel-normalised feature maps."""
+    total = torch.zeros(first[0].shape[0], device=first[0].device)
+    for a, b in zip(first, second, strict=True):
         a, b = (f.float() / (f.float().square().sum(1, keepdim=True) + 1e-8).sqrt() for f in (a, b))
         total = total + (a - b).square().sum(1).mean((1, 2))
-    return total / len(targets)
+    return total / len(first)

@@ -56,7 +56,9 @@ class Options:
     batch: int | None = None
     variants: int = 2
     quiet: bool = False
+    learning_rate: float | None = None
     adversarial_start: int | None = None
+    adversarial_weight: float | None = None
     decoder_only: bool = False
     start: Path | None = None
 
@@ -84,7 +86,7 @@ def train_stage(name: str, options: Options) -> dict[str, float]:
         minutes=options.minutes,
         steps=options.steps,
         resume=options.resume,
-        learning_rate=_RATES[name],
+        learning_rate=options.learning_rate or _RATES[name],
         quiet=options.quiet,
     )
     resumed = options.resume and (settings.folder / SNAPSHOT).exists()
@@ -174,6 +176,8 @@ def _image_vqgan(options: Options, precision: Precision) -> Stage:
     extra["decoder_only"] = options.decoder_only
     if options.adversarial_start is not None:
         extra["adversarial_start"] = options.adversarial_start
+    if options.adversarial_weight is not None:
+        extra["adversarial_weight"] = options.adversarial_weight
     labels = len(options.label_set())
     return ImageVqganStage(options.config(), labels, DataSet.open(options.data), precision, backbone, **extra)
 
