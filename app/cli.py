@@ -136,7 +136,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backbone", type=Path, help="weights of the perceptual loss (image-vqgan)")
     parser.add_argument("--resume", action="store_true", help="go on from the state in --runs")
     parser.add_argument("--start", type=Path, metavar="CHECKPOINT", help="begin stages without a state from this one")
-    parser.add_argument("--max-minutes", type=float)
+    parser.add_argument("--max-minutes", "--minutes-total", type=float, help="of the stage, or of `all` together")
     parser.add_argument("--max-steps", type=int)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--learning-rate", type=float, help="default: the stage's own")

@@ -22,6 +22,8 @@ from .data import CropStream, Pair
 from .masks import MAX_RATIO, training_mask
 from .precision import Precision
 
+BATCH = 8  # crops encoded at a time
+
 
 @dataclass(frozen=True)
 class CodeSet:
@@ -50,27 +52,31 @@ def encode_crops(
 ) -> dict[int, CodeSet]:  # fmt: skip
     """Codes of `variants` random crops of each pair at `side` pixels and, when larger than that, at 256."""
     sizes = [side] if side == GUIDE_RESOLUTION else [side, GUIDE_RESOLUTION]
-    count = len(pairs) * variants
+    count, batch = len(pairs) * variants, BATCH
     sets = {size: CodeSet.empty(count, (size // 16) ** 2) for size in sizes}
-    stream = CropStream(pairs, side, 1, seed, scales=(0.8, 1.0) if side > GUIDE_RESOLUTION else (0.45, 1.0))
-    for number in range(count):
-        photos, maps, rng = stream.batch(number)
-        painted = training_mask(maps[0], rng, MAX_RATIO.get(side, 0.45))
+    stream = CropStream(pairs, side, batch, seed, scales=(0.8, 1.0) if side > GUIDE_RESOLUTION else (0.45, 1.0))
+    for first in range(0, count, batch):
+        photos, maps, rng = stream.batch(first // batch)
+        painted = [training_mask(labels, rng, MAX_RATIO.get(side, 0.45)) for labels in maps]
+        rows = slice(first, min(first + batch, count))
+        used = rows.stop - rows.start  # the last batch may reach beyond the last crop
         for size in sizes:
-            tokens = shrink_any(painted, size // 16)
-            mask = precision.move(torch.from_numpy(tokens.astype(np.float32))[None, None])
-            picture = precision.move(to_picture(scale_photo(photos[0], size)))
-            hot = precision.move(one_hot(scale_labels(maps[0], size), config.label_vqgan.in_channels))
+            tokens = np.stack([shrink_any(mask, size // 16) for mask in painted[:used]])
+            mask = precision.move(torch.from_numpy(tokens.astype(np.float32))[:, None])
+            picture = precision.move(torch.cat([to_picture(scale_photo(p, size)) for p in photos[:used]]))
+            channels = config.label_vqgan.in_channels
+            hot = precision.move(torch.cat([one_hot(scale_labels(m, size), channels) for m in maps[:used]]))
             with precision.autocast():
                 features = image.encode(picture)
                 known = image.encode(picture, mask, known_only=True)
-            row = sets[size]
-            row.target[number] = image.quantize.indices(features.float())[0].cpu().numpy()
-            row.known[number] = image.quantize.indices(known.float())[0].cpu().numpy()
-            row.condition[number] = label.quantize.indices(label.encode(hot).float())[0].cpu().numpy()
-            row.mask[number] = tokens.reshape(-1)
-        if progress and number % 200 == 0:
-            print(f"codes at {side}: {number} of {count}", file=sys.stderr, flush=True)
+                condition = label.encode(hot)
+            made = sets[size]
+            made.target[rows] = image.quantize.indices(features.float()).cpu().numpy()
+            made.known[rows] = image.quantize.indices(known.float()).cpu().numpy()
+            made.condition[rows] = label.quantize.indices(condition.float()).cpu().numpy()
+            made.mask[rows] = tokens.reshape(used, -1)
+        if progress and first // batch % 50 == 0:
+            print(f"codes at {side}: {first} of {count}", file=sys.stderr, flush=True)
     return sets
 
 

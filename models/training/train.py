@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,10 @@ from .segmenter import SegmenterStage
 from .transformers import TransformerStage
 from .weights import PREFIX, SNAPSHOT, STAGES, StageWeights, TrainingError, checkpoint_weights, stage_weights
 
-# Minutes of a whole `train all`, by stage.
+# Minutes of a whole `train all`, by stage, and the part of them that is planned for.
 SHARES = {"label-vqgan": 0.05, "image-vqgan": 0.45, "segmenter": 0.1, "guide": 0.2, "sga": 0.2}
+USED = 0.9
+ON_CUDA = 8  # a GPU takes batches so many times larger
 LABELS = Path(__file__).resolve().parents[2] / "resources" / "labels" / "landscape-20.json"
 
 
@@ -76,14 +79,19 @@ class Options:
 
 
 def train_stage(name: str, options: Options) -> dict[str, float]:
-    """Train one stage; returns its last evaluation. Raises TrainingError when an earlier stage is missing."""
+    """Train one stage for `options.minutes`, making its codes included; returns its last evaluation.
+
+    Raises TrainingError when an earlier stage is missing.
+    """
     if name not in STAGES:
         raise TrainingError(f"unknown stage {name!r}; choose one of {', '.join(STAGES)}")
+    began = time.monotonic()
     precision = Precision.choose(options.device)
     stage = _BUILDERS[name](options, precision)
+    spent = (time.monotonic() - began) / 60
     settings = LoopSettings(
         folder=options.runs / name,
-        minutes=options.minutes,
+        minutes=None if options.minutes is None else max(0.0, options.minutes - spent),
         steps=options.steps,
         resume=options.resume,
         learning_rate=options.learning_rate or _RATES[name],
@@ -106,10 +114,19 @@ def _start(options: Options, name: str) -> StageWeights:
 
 
 def train_all(options: Options) -> None:
-    """All stages in order, sharing `options.minutes`; goes on from earlier states and exports a checkpoint."""
-    for name, share in SHARES.items():
-        minutes = None if options.minutes is None else options.minutes * share
-        train_stage(name, Options(**{**options.__dict__, "minutes": minutes, "resume": True}))
+    """All stages in order, going on from earlier states; together they take less than `options.minutes`.
+
+    Each stage gets its share of the minutes that are left, so that a stage that took longer (its codes, its
+    evaluation) takes them from all later ones.
+    """
+    ends = None if options.minutes is None else time.monotonic() + 60 * USED * options.minutes
+    left = dict(SHARES)
+    for name in SHARES:
+        minutes = None
+        if ends is not None:
+            minutes = max(0.0, ends - time.monotonic()) / 60 * left[name] / sum(left.values())
+        del left[name]
+        train_stage(name, replace(options, minutes=minutes, resume=True))
 
 
 def export(options: Options, folder: Path, name: str) -> None:
@@ -168,12 +185,15 @@ def _codes(options: Options, precision: Precision, side: int) -> tuple[dict[int,
     return made[0], made[1]
 
 
+def _batch(options: Options, precision: Precision, usual: int) -> int:
+    return options.batch or usual * (ON_CUDA if precision.device.type == "cuda" else 1)
+
+
 def _image_vqgan(options: Options, precision: Precision) -> Stage:
     backbone = None if options.backbone is None else load_backbone(options.backbone)
     if backbone is None:
         print("image-vqgan: no --backbone given, training without the perceptual loss", file=sys.stderr)
-    extra: dict[str, Any] = {"batch": options.batch} if options.batch else {}
-    extra["decoder_only"] = options.decoder_only
+    extra: dict[str, Any] = {"batch": _batch(options, precision, 8), "decoder_only": options.decoder_only}
     if options.adversarial_start is not None:
         extra["adversarial_start"] = options.adversarial_start
     if options.adversarial_weight is not None:
@@ -183,17 +203,19 @@ def _image_vqgan(options: Options, precision: Precision) -> Stage:
 
 
 def _label_vqgan(options: Options, precision: Precision) -> Stage:
-    return LabelVqganStage(options.config(), DataSet.open(options.data), precision, batch=options.batch or 24)
+    return LabelVqganStage(
+        options.config(), DataSet.open(options.data), precision, batch=_batch(options, precision, 24)
+    )
 
 
 def _segmenter(options: Options, precision: Precision) -> Stage:
-    return SegmenterStage(options.config(), DataSet.open(options.data), precision, batch=options.batch or 12)
+    return SegmenterStage(options.config(), DataSet.open(options.data), precision, batch=_batch(options, precision, 12))
 
 
 def _guide(options: Options, precision: Precision) -> Stage:
     config = options.config()
     train, val = _codes(options, precision, GUIDE_RESOLUTION)
-    return TransformerStage("guide", config, config.guide, train, val, precision, batch=options.batch or 16)
+    return TransformerStage("guide", config, config.guide, train, val, precision, batch=_batch(options, precision, 16))
 
 
 def _sga(options: Options, precision: Precision) -> Stage:
@@ -205,7 +227,15 @@ def _sga(options: Options, precision: Precision) -> Stage:
     guide = guide.to(precision.device).eval().requires_grad_(False)
     train, val = _codes(options, precision, config.resolutions[-1])
     return TransformerStage(
-        "sga", config, config.sga, train, val, precision, guide=guide, batch=options.batch or 6, rate=_RATES["sga"]
+        "sga",
+        config,
+        config.sga,
+        train,
+        val,
+        precision,
+        guide=guide,
+        batch=_batch(options, precision, 6),
+        rate=_RATES["sga"],
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.masks import to_picture
-from models.training.codes import CodeSet, encode_crops, load_codes, save_codes
+from models.training.codes import BATCH, CodeSet, encode_crops, load_codes, save_codes
 from models.training.data import CropStream, DataSet
 from tests.helpers import CODES, LABEL_CODES, tiny_networks
 from tests.training.stages import CONFIG, FP32
@@ -56,10 +56,10 @@ def test_that_codes_are_those_of_the_whole_and_of_the_known_part(data: DataSet) 
     assert len(sets) == 6 and sets.target.shape == (6, 256) and sets.target.dtype == np.int16
     assert sets.mask.any(1).all() and not sets.mask.all(1).any()
     assert sets.target.max() < CODES and sets.condition.max() < LABEL_CODES and sets.known.min() >= 0
-    stream = CropStream(data.train, 256, 1, 0, scales=(0.45, 1.0))
+    photos, _, _ = CropStream(data.train, 256, BATCH, 0, scales=(0.45, 1.0)).batch(0)
     image = NETWORKS.first_stage_model
     for number in range(6):
-        picture = to_picture(stream.batch(number)[0][0])
+        picture = to_picture(photos[number])
         mask = torch.from_numpy(sets.mask[number]).view(1, 1, 16, 16).float()
         with torch.inference_mode():
             whole = image.quantize.indices(image.encode(picture))[0].numpy()
