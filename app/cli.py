@@ -139,6 +139,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-minutes", "--minutes-total", type=float, help="of the stage, or of `all` together")
     parser.add_argument("--max-steps", type=int)
     parser.add_argument("--batch", type=int)
+    parser.add_argument("--crops", type=int, default=2, help="guide, sga: crops of each photo whose codes are kept")
     parser.add_argument("--learning-rate", type=float, help="default: the stage's own")
     parser.add_argument("--adversarial-weight", type=float, help="share of the reconstruction gradient (default 0.1)")
     parser.add_argument("--adversarial-start", type=int, help="step at which the adversarial loss begins")
@@ -301,6 +302,7 @@ def _train(options: argparse.Namespace) -> int:
         labels=options.label_set or LABELS,
         backbone=options.backbone,
         batch=options.batch,
+        variants=options.crops,
         quiet=options.quiet,
         learning_rate=options.learning_rate,
         adversarial_start=options.adversarial_start,

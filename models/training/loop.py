@@ -7,11 +7,9 @@ and a run that was killed continues on the same curve from its last snapshot.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import queue
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from .meter import Meter
 from .weights import SNAPSHOT, StageWeights
 
 
@@ -105,52 +104,41 @@ def run(stage: Stage, settings: LoopSettings, start: StageWeights | None = None)
         stage.start_from(start.tensors)
         ema = Ema(ema.module, settings.ema)
         position = Position(start.step, start.seconds, start.step)
-    step, seen_seconds = position.step, position.seconds
-    loader = _Loader(stage.batch, step)
-    started = marked = snapped = evaluated = time.monotonic()
-    images, sums, count = 0, dict[str, float](), 0
+    step, started = position.step, time.monotonic()
+    snapped = evaluated = started
     figures: dict[str, float] = {}
-    stop = _StopRequest()
-    try:
-        while not stop.asked and not _over(settings, step, started):
-            batch = loader.next()
-            for group in (g for o in stage.optimisers.values() for g in o.param_groups):
-                group["lr"] = (
-                    settings.learning_rate
-                    * group.get("scale", 1.0)
-                    * min(1.0, (step - position.first + 1) / settings.warmup)
-                )
-            torch.manual_seed((settings.seed << 32) + step)
-            metrics = stage.step(batch, step)
-            step += 1
-            ema.update(step)
-            images += stage.examples(batch)
-            count += 1
-            for key, value in metrics.items():
-                sums[key] = sums.get(key, 0.0) + value
-            now = time.monotonic()
-            if now - marked > 20 or step == settings.steps:
-                line = {k: round(v / count, 5) for k, v in sums.items()}
-                speed = images / (now - marked)
-                seconds = seen_seconds + now - started
-                _log(
-                    settings,
-                    stage.name,
-                    {"step": step, "seconds": round(seconds), "per_second": round(speed, 2), **line},
-                )
-                marked, images, sums, count = now, 0, {}, 0
-            if now - snapped > 60 * settings.snapshot_minutes:
-                save_snapshot(snapshot, stage, ema, Position(step, seen_seconds + now - started, position.first))
-                snapped = now
-            if now - evaluated > 60 * settings.evaluate_minutes:
-                figures = _evaluate(stage, ema, settings, step)
-                evaluated = time.monotonic()
-    finally:
-        loader.stop()
-        stop.release()
-    seconds = seen_seconds + time.monotonic() - started
-    save_snapshot(snapshot, stage, ema, Position(step, seconds, position.first))
-    return _evaluate(stage, ema, settings, step) or figures
+    loader, stop = _Loader(stage.batch, step), _StopRequest()
+    seconds = None if settings.minutes is None else 60 * settings.minutes
+    with Meter(settings.folder, stage.name, settings.quiet, settings.steps, seconds) as meter:
+
+        def here() -> Position:
+            return Position(step, position.seconds + time.monotonic() - started, position.first)
+
+        try:
+            while not stop.asked and not _over(settings, step, started):
+                batch = loader.next()
+                warm = min(1.0, (step - position.first + 1) / settings.warmup)
+                for group in (g for o in stage.optimisers.values() for g in o.param_groups):
+                    group["lr"] = settings.learning_rate * group.get("scale", 1.0) * warm
+                torch.manual_seed((settings.seed << 32) + step)
+                metrics = stage.step(batch, step)
+                step += 1
+                ema.update(step)
+                meter.note(step, here().seconds, stage.examples(batch), metrics)
+                if time.monotonic() - snapped > 60 * settings.snapshot_minutes:
+                    save_snapshot(snapshot, stage, ema, here())
+                    snapped = time.monotonic()
+                if time.monotonic() - evaluated > 60 * settings.evaluate_minutes:
+                    figures = _evaluate(stage, ema, settings, step)
+                    meter.evaluated(step, figures)
+                    evaluated = time.monotonic()
+        finally:
+            loader.stop()
+            stop.release()
+        save_snapshot(snapshot, stage, ema, here())
+        last = _evaluate(stage, ema, settings, step)
+        meter.evaluated(step, last)
+        return last or figures
 
 
 def _over(settings: LoopSettings, step: int, started: float) -> bool:
@@ -170,15 +158,7 @@ def _evaluate(stage: Stage, ema: Ema, settings: LoopSettings, step: int) -> dict
         ema.swap()
         for module in stage.modules.values():
             module.train()
-    _log(settings, f"{stage.name} evaluation", {"step": step, **{k: round(v, 5) for k, v in figures.items()}})
     return figures
-
-
-def _log(settings: LoopSettings, name: str, values: dict[str, Any]) -> None:
-    with (settings.folder / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps({"stage": name, **values}) + "\n")
-    if not settings.quiet:
-        print(f"{name}: " + "  ".join(f"{k} {v}" for k, v in values.items()), file=sys.stderr, flush=True)
 
 
 class _StopRequest:

@@ -174,7 +174,7 @@ def _codes(options: Options, precision: Precision, side: int) -> tuple[dict[int,
     for part, pairs, variants in (("train", data.train, options.variants), ("val", data.val, 1)):
         if part == "train" and not pairs:
             raise TrainingError(f"no training pairs of at least {side} pixels in {', '.join(map(str, options.data))}")
-        path = options.runs / "codes" / f"{part}-{side}-{_encoders_digest(options)}.npz"
+        path = options.runs / "codes" / f"{part}-{side}-{variants}-{_encoders_digest(options)}.npz"
         if not path.exists():
             for stale in path.parent.glob(f"{part}-{side}-*.npz"):
                 stale.unlink()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from models.training import codebook
 from models.training.data import DataSet
@@ -114,6 +115,7 @@ def test_that_metrics_are_json_lines(data: DataSet, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert lines[0]["stage"] == "guide" and lines[0]["step"] == 3 and lines[0]["nats"] > 0
     assert lines[1]["stage"] == "guide evaluation" and {"nats", "nats_shuffled_labels"} <= set(lines[1])
+    assert Image.open(tmp_path / "curves.png").size == (3 * 360, 240)  # one row of panels: nats, with other labels
 
 
 def test_that_no_loader_thread_is_left_running(data: DataSet, tmp_path: Path) -> None:
