@@ -9,6 +9,7 @@ Layers, all of the photo's size:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ from models.request import NOT_PAINTED, Candidate, EditRequest, SamplingSettings
 from .atoms import Atom, Layer, Step, merged, write
 from .brush import Point, capsule, snapped
 from .geometry import Rect
+from .shapes import connected_region, polygon
 
 if TYPE_CHECKING:
     from app.io.photo import Photo
@@ -38,6 +40,8 @@ class Document:
         self.paint = np.full((height, width), NOT_PAINTED, np.uint8)
         self.picture = photo.rgb8
         self._picture_lent = True  # others hold this array: it is copied before the next change
+        self.only_over: int | None = None  # paint goes only where this label is seen
+        self.locked: frozenset[int] = frozenset()  # labels that no paint may cover
         self.labels_loaded = False  # the user chose the start labels: a late suggestion must not replace them
         self._stroke: Stroke | None = None
         self._picture_steps: list[int] = []
@@ -74,6 +78,12 @@ class Document:
         np.copyto(labels, self.applied[where], where=self.applied[where] != NOT_PAINTED)
         return labels
 
+    def seen_labels(self, rect: Rect) -> np.ndarray:
+        """A new (h, w) uint8 map of the labels that `label_at` gives in `rect`."""
+        labels, paint = self.labels(rect), self.paint[rect.slices]
+        np.copyto(labels, paint, where=paint != NOT_PAINTED)
+        return labels
+
     def label_at(self, x: int, y: int) -> int:
         """The label that is painted at a pixel, else the one of the picture there."""
         for layer in (self.paint, self.applied):
@@ -101,6 +111,28 @@ class Document:
             self._stroke.abort()
         self._stroke = Stroke(self, value, name)
         return self._stroke
+
+    def fill(self, x: int, y: int, value: int, name: str) -> Step | None:
+        """Paint the whole connected region of the label that is seen at a pixel of the photo."""
+        rect, mask = connected_region(self.seen_labels(self.bounds), x, y)
+        return self._paint_region(rect, mask, value, name)
+
+    def paint_polygon(self, corners: Sequence[Point], value: int, name: str) -> Step | None:
+        """Write `value` (a label, or NOT_PAINTED to erase) inside a closed outline."""
+        rect, mask = polygon(corners, self.bounds)
+        return None if rect.empty else self._paint_region(rect, mask, value, name)
+
+    def _paint_region(self, rect: Rect, mask: np.ndarray, value: int, name: str) -> Step | None:
+        return self._step(name, [write(Layer.PAINT, self.paint, rect, self.paintable(rect, mask), value)])
+
+    def paintable(self, rect: Rect, mask: np.ndarray) -> np.ndarray:
+        """The part of `mask` (h, w) that `only_over` and `locked` leave open to paint and eraser."""
+        if self.only_over is None and not self.locked:
+            return mask
+        seen = self.seen_labels(rect)
+        if self.only_over is not None:
+            mask = mask & (seen == self.only_over)
+        return mask & ~np.isin(seen, list(self.locked)) if self.locked else mask
 
     def clear_paint(self) -> Step | None:
         """Take all paint away."""
@@ -218,6 +250,8 @@ class Stroke:
         point = snapped(point, size)
         rect, mask = capsule(self._last or point, point, size, self._document.bounds)
         self._last = point
+        if not rect.empty:
+            mask = self._document.paintable(rect, mask)
         atom = None if rect.empty else write(Layer.PAINT, self._document.paint, rect, mask, self._value)
         if atom is None:
             return Rect(0, 0, 0, 0)

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QAction, QActionGroup, QKeySequence
-from PySide6.QtWidgets import QLabel, QMainWindow, QSizePolicy, QSlider, QSpinBox, QToolBar, QToolButton, QWidget
+from PySide6.QtWidgets import (
+    QComboBox,
+    QLabel,
+    QMainWindow,
+    QSizePolicy,
+    QSlider,
+    QSpinBox,
+    QToolBar,
+    QToolButton,
+    QWidget,
+)
 
 from app.document.brush import MAX_BRUSH
 
@@ -33,6 +43,8 @@ class Command:
 TOOLS = (
     (Tool.BRUSH, "Brush", "B", "brush", "Paint the current label"),
     (Tool.ERASER, "Eraser", "E", "eraser", "Take paint away: the original label is back"),
+    (Tool.FILL, "Fill", "G", "fill", "Paint a whole region of one label"),
+    (Tool.LASSO, "Lasso", "L", "lasso", "Drag round a shape, or click its corners (Enter closes, Ctrl erases)"),
     (Tool.PICKER, "Pick label", "I", "picker", "Take the label under the mouse (also Alt-click)"),
     (Tool.HAND, "Hand", "H", "hand", "Move the picture (also Space or middle button)"),
 )
@@ -144,6 +156,12 @@ class OptionsBar(QToolBar):
         self.compare.setToolTip("Hold to see the original photo (hold Tab)")
         self.compare.setAccessibleName("Hold to see the original photo")
         self.compare.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.only_over = QComboBox()
+        self.only_over.setToolTip("Let brush, fill and lasso change only this label")
+        self.only_over.setAccessibleName("Paint only over")
+        self.only_over.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self.only_over.currentIndexChanged.connect(self._on_only_over)
+        session.labels_known.connect(self._list_labels)
         self.labels_opacity = _percent(0, "Show the label map of the whole picture")
 
     def fill(self, actions: Actions) -> None:
@@ -154,6 +172,8 @@ class OptionsBar(QToolBar):
         self.addWidget(_caption("Brush"))
         self.addWidget(self.size)
         self.addWidget(self.size_box)
+        self.addWidget(_caption("only over"))
+        self.addWidget(self.only_over)
         self.addSeparator()
         self.addWidget(_caption("Paint"))
         self.addWidget(self.paint_opacity)
@@ -167,6 +187,19 @@ class OptionsBar(QToolBar):
         self.addWidget(gap)
         self.addAction(actions["export"])
         self._show_size(self._session.brush_size)
+
+    def _list_labels(self) -> None:
+        labels = () if self._session.label_set is None else self._session.label_set.labels
+        self.only_over.blockSignals(True)
+        self.only_over.clear()
+        self.only_over.addItem("anything", None)
+        for index, label in enumerate(labels):
+            self.only_over.addItem(label.name, index)
+        self.only_over.blockSignals(False)
+        self._on_only_over()
+
+    def _on_only_over(self) -> None:
+        self._session.set_only_over(self.only_over.currentData())
 
     def _show_size(self, size: int) -> None:
         for widget, value in ((self.size, _slider_value(size)), (self.size_box, size)):

@@ -23,6 +23,7 @@ from app.document.geometry import Rect
 from models.request import Candidate, Window
 
 from . import decorations
+from .lasso import Lasso
 from .overlay import LabelOverlay
 from .session import Session, Tool
 from .tiles import TileLayer, level_for, reduced
@@ -53,6 +54,7 @@ class Canvas(QWidget):
         self._mouse: QPointF | None = None
         self._pan_from: QPointF | None = None
         self._space = False
+        self._lasso: Lasso | None = None
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
@@ -104,6 +106,7 @@ class Canvas(QWidget):
         self._windows = ()
         self._preview = None
         self._original_held = False
+        self._lasso = None
         document = self._session.document
         if document is not None:
             rgb8 = document.photo.rgb8
@@ -215,6 +218,9 @@ class Canvas(QWidget):
             decorations.paint_caption(painter, "Original photo", self._view_size()[1], ratio)
         elif self._preview is not None:
             decorations.paint_caption(painter, self._caption, self._view_size()[1], ratio)
+        if self._lasso is not None:
+            mouse = None if self._mouse is None else self.photo_point(self._mouse)
+            self._lasso.paint(painter, self.view, ratio, mouse)
         if self._mouse is not None and self._shows_brush():
             point = self.photo_point(self._mouse)
             grid_windows = self._windows if self._session.tool is Tool.BRUSH and not original else None
@@ -252,6 +258,12 @@ class Canvas(QWidget):
         elif left:
             if self._preview is not None:
                 self.preview_left.emit()
+            if self._session.tool is Tool.FILL:
+                self._session.fill_at(self.photo_point(position))
+                return
+            if self._session.tool is Tool.LASSO:
+                self._press_lasso(self.photo_point(position), event.modifiers())
+                return
             straight = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
             self._session.begin_stroke(self.photo_point(position), straight)
 
@@ -262,6 +274,9 @@ class Canvas(QWidget):
             moved = (self._mouse - self._pan_from) * self._ratio
             self._pan_from = self._mouse
             self._change_view(self.view.panned(moved.x(), moved.y()))
+        elif self._lasso is not None:
+            self._lasso.drag(self.photo_point(self._mouse))
+            self.update()
         elif self._session.painting:
             self._session.stroke_to(self.photo_point(self._mouse))
         self._update_brush()
@@ -271,8 +286,37 @@ class Canvas(QWidget):
         if self._pan_from is not None and event.button() in (Qt.MouseButton.MiddleButton, Qt.MouseButton.LeftButton):
             self._pan_from = None
             self._update_cursor()
+        elif event.button() == Qt.MouseButton.LeftButton and self._lasso is not None:
+            if self._lasso.release(self._logical_scale):
+                self._close_lasso(event.modifiers())
         elif event.button() == Qt.MouseButton.LeftButton:
             self._session.end_stroke()
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        if self._lasso is not None and event.button() == Qt.MouseButton.LeftButton:
+            self._close_lasso(event.modifiers())
+        else:
+            self.mousePressEvent(event)
+
+    @property
+    def _logical_scale(self) -> float:
+        return self.view.scale / self._ratio
+
+    def _press_lasso(self, point: Point, modifiers: Qt.KeyboardModifier) -> None:
+        if self._session.label_set is None:
+            return
+        if self._lasso is None:
+            self._lasso = Lasso(point)
+        elif self._lasso.press(point, self._logical_scale):
+            self._close_lasso(modifiers)
+        self.update()
+
+    def _close_lasso(self, modifiers: Qt.KeyboardModifier) -> None:
+        """Paint the outline's inside; with Ctrl held, erase it."""
+        lasso, self._lasso = self._lasso, None
+        if lasso is not None:
+            self._session.paint_outline(lasso.corners, bool(modifiers & Qt.KeyboardModifier.ControlModifier))
+        self.update()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         self._mouse = event.position()
@@ -310,6 +354,12 @@ class Canvas(QWidget):
         key = event.key()
         if key == Qt.Key.Key_Space:
             self._set_space(True)
+        elif self._lasso is not None and key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self._close_lasso(event.modifiers())
+        elif self._lasso is not None and key in (Qt.Key.Key_Escape, Qt.Key.Key_Backspace):
+            if key == Qt.Key.Key_Escape or self._lasso.drop_corner():
+                self._lasso = None
+            self.update()
         elif key == Qt.Key.Key_Escape and self._session.painting:
             self._session.abort_stroke()
         elif key == Qt.Key.Key_Escape and self._preview is not None:
@@ -349,6 +399,7 @@ class Canvas(QWidget):
             self._update_brush()
 
     def _on_tool(self) -> None:
+        self._lasso = None
         self._update_cursor()
         self.update()
 
@@ -360,7 +411,7 @@ class Canvas(QWidget):
             shape = Qt.CursorShape.ClosedHandCursor
         elif self._space or tool is Tool.HAND:
             shape = Qt.CursorShape.OpenHandCursor
-        elif tool.paints and self._session.brush_size * self.view.scale >= 5 * self._ratio:
+        elif tool.strokes and self._session.brush_size * self.view.scale >= 5 * self._ratio:
             shape = Qt.CursorShape.BlankCursor
         else:
             shape = Qt.CursorShape.CrossCursor

@@ -14,7 +14,7 @@ from PySide6.QtCore import (
     QSortFilterProxyModel,
     Qt,
 )
-from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPen
+from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen
 from PySide6.QtWidgets import (
     QAbstractButton,
     QLabel,
@@ -28,7 +28,7 @@ from PySide6.QtWidgets import (
 )
 
 from . import theme
-from .icons import icon
+from .icons import icon, pixmap
 from .session import Session
 
 LABEL_ROLE = Qt.ItemDataRole.UserRole + 1
@@ -64,7 +64,7 @@ class _LabelModel(QAbstractListModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             key = f"  (key {index.row() + 1})" if index.row() < _SLOTS else ""
             rare = "\nRare: the checkpoint has learned it from few pictures, expect less" if entry.rare else ""
-            return f"Paint {entry.name}{key}{rare}"
+            return f"Paint {entry.name}{key}{rare}\nThe padlock keeps this label from being painted over"
         return None
 
 
@@ -97,7 +97,11 @@ class _LabelDelegate(QStyledItemDelegate):
             painter.drawRoundedRect(box, 4, 4)
         paint_swatch(painter, QRectF(box.left() + 8, box.top() + 4.5, 24, box.height() - 9), entry.color)
         painter.setPen(QColor(theme.TEXT))
-        text = box.adjusted(42, 0, -34, 0)
+        text = box.adjusted(42, 0, -56, 0)
+        locked = label in self._model.session.locked
+        if locked or state & QStyle.StateFlag.State_MouseOver:
+            color = theme.TEXT if locked else theme.FAINT
+            painter.drawPixmap(lock_box(box).topLeft(), pixmap("lock" if locked else "unlock", 16, 1, color))
         painter.drawText(text, Qt.AlignmentFlag.AlignVCenter, entry.name.capitalize())
         font = painter.font()
         font.setPixelSize(11)
@@ -116,6 +120,11 @@ class _LabelDelegate(QStyledItemDelegate):
             painter.setPen(QColor(theme.QUIET))
             painter.drawText(key, Qt.AlignmentFlag.AlignCenter, str(slot + 1))
         painter.restore()
+
+
+def lock_box(row: QRect) -> QRect:
+    """Where the padlock of a row is drawn and clicked."""
+    return QRect(row.right() - 48, row.center().y() - 8, 17, 17)
 
 
 class LabelPalette(QWidget):
@@ -141,6 +150,8 @@ class LabelPalette(QWidget):
         self.list.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setAccessibleName("Labels")
+        self.list.viewport().installEventFilter(self)
+        session.guard_changed.connect(self.list.viewport().update)
         self.list.clicked.connect(self._take)
         self.list.activated.connect(self._take)
         self.list.selectionModel().currentChanged.connect(lambda index, _: self._take(index))
@@ -191,7 +202,17 @@ class LabelPalette(QWidget):
             self._take(self._filter.index(0, 0))
             self.search.clear()
 
+    def _click_lock(self, event: QMouseEvent) -> bool:
+        """Whether a press on the list was on a padlock (it locks or unlocks the label, and chooses nothing)."""
+        index = self.list.indexAt(event.position().toPoint())
+        if not index.isValid() or not lock_box(self.list.visualRect(index)).contains(event.position().toPoint()):
+            return False
+        self._session.toggle_lock(index.data(LABEL_ROLE))
+        return True
+
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if watched is self.list.viewport() and isinstance(event, QMouseEvent):
+            return event.type() == QEvent.Type.MouseButtonPress and self._click_lock(event)
         if watched is self.search and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             if event.key() == Qt.Key.Key_Escape:
                 self.search.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 
 import numpy as np
 from PySide6.QtCore import QObject, Signal
@@ -21,11 +22,14 @@ UNDO_STEPS = 200
 class Tool(enum.StrEnum):
     BRUSH = "brush"
     ERASER = "eraser"
+    FILL = "fill"
+    LASSO = "lasso"
     PICKER = "picker"
     HAND = "hand"
 
     @property
-    def paints(self) -> bool:
+    def strokes(self) -> bool:
+        """Whether a drag is a stroke of the brush."""
         return self in (Tool.BRUSH, Tool.ERASER)
 
 
@@ -39,6 +43,7 @@ class Session(QObject):
     tool_changed = Signal(object)  # Tool
     brush_size_changed = Signal(int)
     label_changed = Signal(int)
+    guard_changed = Signal()  # what may be painted over: `only_over`, `locked`
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -51,6 +56,8 @@ class Session(QObject):
         self.brush_size = 80
         self.label = 0
         self.previous_label = 0
+        self.only_over: int | None = None
+        self.locked: frozenset[int] = frozenset()
         self._stroke: Stroke | None = None
         self._last_point: Point | None = None
 
@@ -61,6 +68,7 @@ class Session(QObject):
         self._stroke = self._last_point = None
         self.undo_stack.clear()
         self.document = document
+        self._guard()
         self.document_number += 1
         self.document_replaced.emit()
         self.settled.emit()
@@ -118,11 +126,27 @@ class Session(QObject):
     def swap_labels(self) -> None:
         self.set_label(self.previous_label)
 
+    def set_only_over(self, label: int | None) -> None:
+        """Let paint go only where this label is seen; None: everywhere."""
+        self.only_over = label
+        self._guard()
+
+    def toggle_lock(self, label: int) -> None:
+        """Protect a label from paint, or no more."""
+        self.locked = self.locked ^ {label}
+        self._guard()
+
+    def _guard(self) -> None:
+        if self.document is not None:
+            self.document.only_over, self.document.locked = self.only_over, self.locked
+        self.guard_changed.emit()
+
     # strokes ----------------------------------------------------------------------------------------------------
 
     @property
     def can_paint(self) -> bool:
-        return self.document is not None and self.label_set is not None and self.tool.paints
+        """Whether the brush or the eraser is in hand and may be used."""
+        return self.document is not None and self.label_set is not None and self.tool.strokes
 
     @property
     def painting(self) -> bool:
@@ -156,6 +180,23 @@ class Session(QObject):
         stroke, self._stroke = self._stroke, None
         if stroke is not None:
             self._paint_changed(stroke.abort())
+
+    def fill_at(self, point: Point) -> None:
+        """Paint the region of one label under a point."""
+        document, x, y = self.document, int(point.x // 1), int(point.y // 1)
+        if document is None or self.label_set is None or not (0 <= x < document.bounds.width):
+            return
+        if 0 <= y < document.bounds.height:
+            self._push(document.fill(x, y, self.label, f"Fill with {self.label_name(self.label)}"))
+
+    def paint_outline(self, corners: Sequence[Point], erase: bool) -> None:
+        """Paint the inside of a lasso, or erase the paint in it."""
+        if self.document is None or self.label_set is None:
+            return
+        value, name = (
+            (NOT_PAINTED, "Erase a shape") if erase else (self.label, f"Shape of {self.label_name(self.label)}")
+        )
+        self._push(self.document.paint_polygon(corners, value, name))
 
     def clear_paint(self) -> None:
         if self.document is not None:
