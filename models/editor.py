@@ -86,9 +86,9 @@ class SceneEditor:
         label_set: LabelSet,
         device: DeviceChoice,
         sha256: str = "",
-        choose_lists: ChooseLists = guide_block_lists,
+        choose_lists: ChooseLists | None = None,
     ) -> None:
-        self.choose_lists = choose_lists
+        self.choose_lists = choose_lists  # None: from the guide's attention
         self.networks = networks.to(device.device)
         self.config = networks.config
         self.semantics = self.config.semantics
@@ -270,7 +270,8 @@ class SceneEditor:
         cancel.check()
         stage = "sga"
         low, count = scene.low, sga.config.top_k_blocks
-        lists = self.choose_lists(guide, result.codes, low.mask, low.condition, count, self.semantics)
+        choose = self.choose_lists or guide_block_lists
+        lists = choose(guide, result.codes, low.mask, low.condition, count, self.semantics)
         visible = None if lists is None else Visible.of(lists)
         encoded = self._encode_tokens(sga, scene.high, visible)
         started = self.timings.add("block lists", started)
