@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -31,9 +32,9 @@ class SegmenterStage:
         self.net = precision.place(Segmenter(config.segmenter, self.labels))
         self.modules: dict[str, nn.Module] = {"segmenter": self.net}
         self.optimisers: dict[str, torch.optim.Optimizer] = {
-            "segmenter": torch.optim.AdamW(self.net.parameters(), 1e-3, betas=(0.9, 0.98), weight_decay=0.02)
+            "segmenter": torch.optim.AdamW(self.net.parameters(), 1e-3, betas=(0.9, 0.98), weight_decay=0.05)
         }
-        self.stream = CropStream(data.train, SIDE, batch, seed, scales=(0.5, 1.15))
+        self.stream = CropStream(data.train, SIDE, batch, seed, scales=(0.5, 1.6))
 
     def start_from(self, weights: dict[str, Tensor]) -> None:
         self.net.load_state_dict(weights)
@@ -43,8 +44,7 @@ class SegmenterStage:
 
     def batch(self, number: int) -> tuple[Tensor, Tensor]:
         photos, maps, rng = self.stream.batch(number)
-        bright = rng.uniform(0.8, 1.2, (len(photos), 1, 1, 3)).astype(np.float32)  # colour casts and exposure
-        pictures = np.clip(photos.astype(np.float32) * bright, 0, 255) / 127.5 - 1
+        pictures = np.stack([_other_light(photo, rng) for photo in photos]) / 127.5 - 1
         return torch.from_numpy(pictures).permute(0, 3, 1, 2), torch.from_numpy(maps[:, 2::4, 2::4].astype(np.int64))
 
     def step(self, batch: tuple[Tensor, Tensor], number: int) -> dict[str, float]:
@@ -68,3 +68,24 @@ class SegmenterStage:
             right += int((guess == labels).sum())
             total += labels.size
         return {"accuracy": right / max(1, total)}
+
+
+def _other_light(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The photo (H, W, 3) under other light and through another lens: float32, 0…255.
+
+    Exposure and colour cast, contrast, saturation, blur or noise, and a covered box, which its
+    surroundings then have to explain.
+    """
+    x = photo.astype(np.float32) * rng.uniform(0.65, 1.35) * rng.uniform(0.85, 1.15, 3).astype(np.float32)
+    x = (x - x.mean()) * np.float32(rng.uniform(0.7, 1.3)) + x.mean()
+    grey = x.mean(2, keepdims=True)
+    x = grey + (x - grey) * np.float32(rng.uniform(0.3, 1.5))
+    if rng.random() < 0.3:
+        x = cv2.GaussianBlur(x, (0, 0), float(rng.uniform(0.5, 2.0)))
+    if rng.random() < 0.3:
+        x = x + rng.normal(0, rng.uniform(2, 12), x.shape).astype(np.float32)
+    if rng.random() < 0.5:
+        height, width = (int(side * rng.uniform(0.1, 0.35)) for side in x.shape[:2])
+        top, left = int(rng.integers(x.shape[0] - height)), int(rng.integers(x.shape[1] - width))
+        x[top : top + height, left : left + width] = x.mean((0, 1))
+    return np.clip(x, 0, 255).astype(np.float32)
