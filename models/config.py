@@ -81,6 +81,8 @@ class VQGANConfig:
     `norm` is "group" (GroupNorm; region norm where a mask is given) or "position" (over the channels of
     each position, so that nothing travels across the picture).
     `known_features`: the decoder reads unquantised encoder features outside the edit (iLAT, equation 4).
+    `decoder_labels`: labels of the map that the decoder reads beside the codes, so that it knows what texture is
+    asked for; 0: it reads codes only.
     """
 
     in_channels: int
@@ -96,6 +98,7 @@ class VQGANConfig:
     stem: int = 1
     tail: tuple[int, ...] = ()
     known_features: bool = False
+    decoder_labels: int = 0
 
     def __post_init__(self) -> None:
         _require(self.norm in ("group", "position"), f"unknown norm {self.norm!r}")

@@ -44,6 +44,7 @@ class Level:
     condition: Tensor  # (L,) int64
     mask: Tensor  # (L,) bool
     features: Tensor  # (1, embed, side, side), unquantised
+    labels: Tensor | None  # what the decoder reads of the edited label map (VQGAN.label_shares)
 
     @property
     def drawn(self) -> int:
@@ -193,7 +194,7 @@ class SceneEditor:
             condition = label_vqgan.quantize.indices(label_vqgan.encode(hot).float())[0]
         codes = vqgan.quantize.indices(features)[0]
         flat = torch.from_numpy(tokens.reshape(-1)).to(device)
-        return Level(TokenGrid.of_resolution(side), codes, condition, flat, features)
+        return Level(TokenGrid.of_resolution(side), codes, condition, flat, features, vqgan.label_shares(hot))
 
     def _tokens(self, painted: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
         """The edit mask (side, side) of a window and its token mask (side/16, side/16), both bool."""
@@ -305,9 +306,9 @@ class SceneEditor:
             codes = drawn.codes[row : row + 1]
             with self.device.autocast():
                 if vqgan.config.known_features:
-                    picture = vqgan.decode(vqgan.mix(codes, level.features, mask))
+                    picture = vqgan.decode(vqgan.mix(codes, level.features, mask), level.labels)
                 else:
-                    picture = vqgan.decode_tokens(codes, side, side)
+                    picture = vqgan.decode_tokens(codes, side, side, level.labels)
             generated = place_back(to_pixels(picture, self.semantics), scene.planned.window, region)
             started = self.timings.add("decode", started)
             patches.append(Patch(region.left, region.top, blend(generated, original, edited), edited))

@@ -36,6 +36,7 @@ def default_config(labels: int) -> ModelConfig:
             stem=4,
             tail=(32, 16),
             known_features=True,
+            decoder_labels=labels,
         ),
         label_vqgan=VQGANConfig(
             in_channels=labels,

@@ -152,15 +152,24 @@ class Decoder(nn.Module):
             level.upsample = Upsample(outputs, outputs) if index > 0 else None
             levels.append(level)
         self.up = nn.ModuleList(levels)
+        self.hints = nn.ModuleList()  # what each level learns from the label map; nothing at first
+        if config.decoder_labels:
+            inputs_of = (*channels[1:], channels[-1])
+            for width in inputs_of:
+                hint = nn.Conv2d(config.decoder_labels, width, 1, bias=False)
+                nn.init.zeros_(hint.weight)
+                self.hints.append(hint)
         ends = (channels[0], *config.tail)
         self.tail = nn.ModuleList(TailStep(a, b, config.norm) for a, b in pairwise(ends))
         self.norm_out = make_norm(ends[-1], config.norm)
         self.conv_out = MaskedConv2d(ends[-1], config.out_channels)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         x = self.mid(self.conv_in(features))
-        for level in reversed(self.up):
+        for index, level in reversed(list(enumerate(self.up))):
             assert isinstance(level, Level)
+            if labels is not None:
+                x = x + self.hints[index](F.adaptive_avg_pool2d(labels, x.shape[2:]))
             x = level(x)
             if level.upsample is not None:
                 x = level.upsample(x)
@@ -202,13 +211,21 @@ class VQGAN(nn.Module):
             picture = picture * (1 - region.at(picture))
         return self.quant_conv(self.encoder(picture, region))
 
-    def decode(self, features: Tensor) -> Tensor:
-        """Features (B, embed, h, w) -> picture (B, out, 16h, 16w)."""
-        return self.decoder(self.post_quant_conv(features))
+    def decode(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Features (B, embed, h, w) -> picture (B, out, 16h, 16w).
 
-    def decode_tokens(self, tokens: Tensor, height: int, width: int) -> Tensor:
-        """Tokens (B, h*w) in raster order -> picture (B, out, 16h, 16w)."""
-        return self.decode(self.quantize.features(tokens, height, width))
+        labels: (B or 1, decoder_labels, H/stem, W/stem) float, the share of each label (`label_shares`),
+        or None when they are not known; only a decoder with `decoder_labels` takes them.
+        """
+        return self.decoder(self.post_quant_conv(features), labels)
+
+    def decode_tokens(self, tokens: Tensor, height: int, width: int, labels: Tensor | None = None) -> Tensor:
+        """Tokens (B, h*w) in raster order -> picture (B, out, 16h, 16w); labels as in `decode`."""
+        return self.decode(self.quantize.features(tokens, height, width), labels)
+
+    def label_shares(self, hot: Tensor) -> Tensor | None:
+        """One-hot labels (B, labels, H, W) -> what `decode` takes beside the codes; None where it takes nothing."""
+        return F.avg_pool2d(hot, self.config.stem) if self.config.decoder_labels else None
 
     def use_strips(self) -> bool:
         """Convolve in strips from now on: less memory, the same pixels. Returns False when that is on already."""

@@ -99,7 +99,7 @@ def tiny_config(
     pixels.
     """
     clean = semantics is Semantics.CLEAN
-    changes: dict[str, object] = {"known_features": clean}
+    changes: dict[str, object] = {"known_features": clean, "decoder_labels": LABELS if clean else 0}
     if not clean:
         small = (4, 4, 8, 8, 12) if norm == "position" else (32, 32, 32, 32, 64)
         changes |= {"stem": 1, "tail": (), "channels": small}

@@ -25,7 +25,7 @@ from ..device import choose_device
 from ..editor import SceneEditor, editor_of
 from ..errors import RequestError
 from ..grid import TokenGrid
-from ..masks import to_picture, to_pixels
+from ..masks import one_hot, to_picture, to_pixels
 from ..quantize import perplexity
 from ..request import EditRequest, SamplingSettings
 from ..training.codes import CodeSet, encode_crops
@@ -212,13 +212,15 @@ class Evaluation:
 
     @torch.inference_mode()
     def vqgan(self, found: Sequence[Case]) -> Row:
-        """Reconstruction of whole photos from their codes."""
+        """Reconstruction of whole photos from their codes (and labels, where the decoder reads them)."""
         vqgan = self.editor.networks.first_stage_model
         outcome, values, tokens, reals = Outcome(), [], [], []
         for case in found:
             features = vqgan.encode(to_picture(case.photo))
             codes = vqgan.quantize.indices(features)
-            picture = to_pixels(vqgan.decode_tokens(codes, *features.shape[2:]), self.editor.semantics)
+            hot = one_hot(case.labels, self.editor.config.label_vqgan.in_channels)
+            rebuilt = vqgan.decode_tokens(codes, features.shape[2], features.shape[3], vqgan.label_shares(hot))
+            picture = to_pixels(rebuilt, self.editor.semantics)
             values.append(psnr(picture, case.photo))
             tokens.append(codes.flatten())
             real = None if self.eye is None else self.eye.look(case.photo)

@@ -27,6 +27,7 @@ from .perceptual import Backbone, perceptual_distance
 from .precision import Precision
 
 CROP = 128
+UNTOLD = 0.15  # share of crops whose labels the decoder does not get, so that it can do without
 JUDGE_ALONE = 300  # steps that the discriminator learns before the decoder listens to it
 
 
@@ -52,6 +53,7 @@ class ImageVqganStage:
     ) -> None:
         self.precision = precision
         self.vqgan = precision.place(VQGAN(config.image_vqgan, config.semantics))
+        self.labels = labels
         self.judge = precision.place(PatchDiscriminator(labels))
         self.backbone = None if backbone is None else precision.place(backbone)
         self.keeper = CodebookKeeper(self.vqgan.quantize)
@@ -78,7 +80,8 @@ class ImageVqganStage:
     def examples(self, batch: Any) -> int:
         return len(batch[0])
 
-    def batch(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
+    def batch(self, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Pictures (B, 3, H, W), labels (B, H, W), token masks (B, 1, h, w), and which labels the decoder is told."""
         photos, maps, rng = self.stream.batch(number)
         side = CROP // 16
         masks = np.zeros((len(photos), 1, side, side), np.float32)
@@ -89,14 +92,15 @@ class ImageVqganStage:
                 painted = training_mask(labels, rng)
                 mask[0] = painted.reshape(side, 16, side, 16).any((1, 3))
         pictures = torch.from_numpy(photos).permute(0, 3, 1, 2).float() / 127.5 - 1
-        return pictures, torch.from_numpy(maps.astype(np.int64)), torch.from_numpy(masks)
+        told = torch.from_numpy(rng.random((len(photos), 1, 1, 1)) > UNTOLD).float()
+        return pictures, torch.from_numpy(maps.astype(np.int64)), torch.from_numpy(masks), told
 
-    def step(self, batch: tuple[Tensor, Tensor, Tensor], number: int) -> dict[str, float]:
-        pictures, labels, masks = (self.precision.move(part) for part in batch)
+    def step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], number: int) -> dict[str, float]:
+        pictures, labels, masks, told = (self.precision.move(part) for part in batch)
         vqgan = self.vqgan
         drawn, known, commitment = self._features(pictures, masks, number)
         with self.precision.autocast():
-            rebuilt = vqgan.decode(torch.where(masks > 0.5, drawn, known))
+            rebuilt = vqgan.decode(torch.where(masks > 0.5, drawn, known), self._told(labels, told))
         rebuilt = rebuilt.float()
         metrics = {}
         output = rebuilt.detach().requires_grad_()
@@ -125,6 +129,11 @@ class ImageVqganStage:
             "perplexity": self.keeper.perplexity(),
             **metrics,
         }
+
+    def _told(self, labels: Tensor, told: Tensor) -> Tensor | None:
+        """What the decoder reads of labels (B, H, W); nothing of those not told (B, 1, 1, 1)."""
+        hot = torch.nn.functional.one_hot(labels, self.labels).permute(0, 3, 1, 2).float()
+        return self.vqgan.label_shares(hot * told)
 
     def _features(self, pictures: Tensor, masks: Tensor, number: int) -> tuple[Tensor, Tensor, Tensor]:
         """Quantised features of everything, features of the known part, and the commitment loss."""
@@ -174,16 +183,18 @@ class ImageVqganStage:
         distances: list[float] = []
         tokens: list[Tensor] = []
         sheet: list[Tensor] = []
-        for pair, photo, _ in islice(self.data.validation(max(1, len(self.data.val) // 48)), 48):
+        for pair, photo, labels in islice(self.data.validation(max(1, len(self.data.val) // 48)), 48):
             if pair.id.startswith("wal_"):  # crops of these photos are trained on
                 continue
             photo = photo[: photo.shape[0] // 16 * 16, : photo.shape[1] // 16 * 16][:512, :512]
             picture = torch.from_numpy(photo.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
             picture = self.precision.move(picture)
+            map_ = torch.from_numpy(labels[: photo.shape[0], : photo.shape[1]].astype(np.int64))[None]
+            shares = self._told(self.precision.move(map_), picture.new_ones(1, 1, 1, 1))
             with self.precision.autocast():
                 features = self.vqgan.encode(picture).float()
                 codes = self.vqgan.quantize.indices(features)
-                rebuilt = self.vqgan.decode_tokens(codes, features.shape[2], features.shape[3])
+                rebuilt = self.vqgan.decode_tokens(codes, features.shape[2], features.shape[3], shares)
             rebuilt = rebuilt.float().clamp(-1, 1)
             errors.append((rebuilt - picture).square().mean().item() / 4)
             if self.backbone is not None:

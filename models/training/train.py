@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..checkpoint import load_checkpoint, save_checkpoint
@@ -66,7 +67,7 @@ class Options:
     start: Path | None = None
 
     def weights(self, stage: str) -> StageWeights:
-        return stage_weights(self.runs, stage, self.start)
+        return _grown(stage_weights(self.runs, stage, self.start), stage, self)
 
     def label_set(self) -> LabelSet:
         try:
@@ -104,13 +105,23 @@ def train_stage(name: str, options: Options) -> dict[str, float]:
 def _start(options: Options, name: str) -> StageWeights:
     """The stage's network in the checkpoint `options.start`; raises TrainingError unless it fits."""
     assert options.start is not None
-    found = checkpoint_weights(load_checkpoint(options.start), name)
-    shapes = expected_shapes(options.config())
-    prefix = PREFIX[name] + "."
-    wanted = {k[len(prefix) :]: s for k, s in shapes.items() if k.startswith(prefix)}
+    found = _grown(checkpoint_weights(load_checkpoint(options.start), name), name, options)
+    wanted = _shapes(options, name)
     if {k: tuple(v.shape) for k, v in found.tensors.items()} != wanted:
         raise TrainingError(f"{options.start}: its {name} has another shape than this configuration; leave out --start")
     return found
+
+
+def _shapes(options: Options, name: str) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of a stage's tensors in the configuration."""
+    prefix = PREFIX[name] + "."
+    return {k[len(prefix) :]: s for k, s in expected_shapes(options.config()).items() if k.startswith(prefix)}
+
+
+def _grown(found: StageWeights, name: str, options: Options) -> StageWeights:
+    """Weights from before the decoder read labels: its label weights begin at zero, which changes nothing."""
+    new = {k: s for k, s in _shapes(options, name).items() if k.startswith("decoder.hints.") and k not in found.tensors}
+    return replace(found, tensors=found.tensors | {k: torch.zeros(s) for k, s in new.items()})
 
 
 def train_all(options: Options) -> None:

@@ -20,7 +20,7 @@ from models.config import Semantics, VQGANConfig
 from models.masking import STRIP
 from models.masks import to_pixels
 from models.vqgan import VQGAN
-from tests.helpers import CODES, examples, tiny_vqgan, tiny_vqgan_config
+from tests.helpers import CODES, LABELS, examples, tiny_vqgan, tiny_vqgan_config
 
 KINDS = ["empty", "full", "one cell", "all but one cell", "random", "strokes"]
 
@@ -196,6 +196,33 @@ def test_that_decoding_tokens_looks_up_their_codes_in_raster_order() -> None:
         expected = vqgan.decode(vqgan.quantize.embedding(tokens).view(1, 3, 5, 8).permute(0, 3, 1, 2))
         assert (vqgan.decode_tokens(tokens, 3, 5) - expected).abs().max() <= 1e-5
     assert expected.shape == (1, 3, 48, 80)
+
+
+# --- labels beside the codes --------------------------------------------------------------------------------
+
+
+def test_that_a_new_decoder_is_deaf_to_labels_and_a_taught_one_hears_them_where_they_lie() -> None:
+    vqgan = tiny_vqgan(tiny_vqgan_config(decoder_labels=LABELS))
+    for hint in vqgan.decoder.hints:
+        torch.nn.init.zeros_(hint.weight)
+    tokens = torch.arange(160)[None] % CODES
+    sky, sea = torch.zeros(2, 1, LABELS, 64, 640).unbind()
+    sky[:, 1], sea[:, 1, :, :320], sea[:, 2, :, 320:] = 1, 1, 1
+    with torch.inference_mode():
+        plain = vqgan.decode_tokens(tokens, 4, 40)
+        assert torch.equal(vqgan.decode_tokens(tokens, 4, 40, vqgan.label_shares(sky)), plain)
+        for hint in vqgan.decoder.hints:
+            torch.nn.init.normal_(hint.weight, generator=torch.Generator().manual_seed(1))
+        left_alone = vqgan.decode_tokens(tokens, 4, 40, vqgan.label_shares(sky))
+        changed = vqgan.decode_tokens(tokens, 4, 40, vqgan.label_shares(sea))
+    gap = (left_alone - changed).abs().amax((0, 1, 2))
+    assert not torch.equal(left_alone, plain)
+    assert gap[:64].max() == 0 < gap[320:].min(), "only where the label differs, and what a convolution reaches"
+
+
+def test_that_a_decoder_of_codes_only_takes_no_labels() -> None:
+    assert not model("position").decoder.hints
+    assert model("position").label_shares(torch.zeros(1, LABELS, 96, 160)) is None
 
 
 # --- decoding in strips -------------------------------------------------------------------------------------

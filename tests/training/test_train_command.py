@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from app.cli import main
 from models import presets
@@ -93,6 +95,22 @@ def test_that_stages_without_a_state_go_on_from_a_checkpoint(
     capsys.readouterr()
     assert main(arguments(tmp_path, "label-vqgan", data, label_set, "--max-steps", "8", "--start", str(first))) == 2
     assert "has another shape" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("tiny_model")
+def test_that_weights_from_before_the_decoder_read_labels_begin_with_none(tmp_path: Path, label_set: Path) -> None:
+    given = arguments(tmp_path, "image-vqgan", write_loose(tmp_path / "data", PHOTOS, (140, 150)), label_set)
+    assert main([*given, "--max-steps", "1", "--batch", "2"]) == 0
+    path = tmp_path / "runs" / "image-vqgan" / "state.safetensors"
+    options = train.Options((), tmp_path / "runs", labels=label_set)
+    new = {name for name in options.weights("image-vqgan").tensors if ".hints." in name}
+    with safe_open(path, "pt") as file:
+        old = {name: file.get_tensor(name) for name in list(file.keys()) if ".hints." not in name}
+        facts = file.metadata()
+    save_file(old, path, facts)
+    grown = options.weights("image-vqgan").tensors
+    assert new and all(not grown[name].any() for name in new)
+    assert grown.keys() == {name[4:] for name in old if name.startswith("ema.")} | new
 
 
 @pytest.mark.usefixtures("tiny_model")
