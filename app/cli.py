@@ -121,6 +121,9 @@ def _edit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--top-k", type=int, default=100)
+    parser.add_argument("--label-strength", type=float, metavar="S", help="1 (as learned) to 10 (default 3)")
+    parser.add_argument("--sketch-strength", type=float, metavar="S", help="how closely 512 px follows 256 (default 1)")
+    parser.add_argument("--draft", action="store_true", help="only the guide's quick sketches at 256")
     parser.add_argument("--window", choices=("auto", "256", "512", "1024"), default="auto")
     parser.add_argument("--quiet", action="store_true")
     _common(parser)
@@ -202,7 +205,7 @@ def _edit(options: argparse.Namespace) -> int:
     if options.mask is not None and options.label is None:
         raise RequestError("--mask needs --label NAME, the label to paint; see `scenebrush labels`")
     _threads(options)
-    from models.request import SamplingSettings
+    from models.request import LABEL_STRENGTH, SKETCH_STRENGTH, SamplingSettings
 
     from .headless import EditFiles, edit
     from .progress_bar import ProgressBar
@@ -213,12 +216,14 @@ def _edit(options: argparse.Namespace) -> int:
         seed=options.seed,
         temperature=options.temperature,
         top_k=options.top_k,
+        label_strength=LABEL_STRENGTH if options.label_strength is None else options.label_strength,
+        sketch_strength=SKETCH_STRENGTH if options.sketch_strength is None else options.sketch_strength,
     )
     files = EditFiles(options.photo, options.out, options.mask, options.label, options.paint, options.labels)
     window = options.window if options.window == "auto" else int(options.window)
     with ProgressBar(options.samples, shown=not options.quiet) as bar:
         notify = (lambda _: None) if options.quiet else (lambda line: print(line, file=sys.stderr))
-        kept = edit(files, settings, window, lambda: _engine(options), bar.update, notify)
+        kept = edit(files, settings, window, lambda: _engine(options), bar.update, notify, options.draft)
     if not options.quiet:
         best = kept[0]
         print(f"{len(kept)} candidates in {options.out}, best {best.nats_per_token:.3f} nats per token")

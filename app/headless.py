@@ -101,9 +101,11 @@ def edit(
     open_engine: Callable[[], SceneEditor],
     progress: Callable[[Progress], None],
     notify: Callable[[str], None] = lambda _: None,
+    draft: bool = False,
 ) -> list[Candidate]:
     """Run one edit and write its folder; all or nothing is written. Returns the ranked candidates.
 
+    draft: stop at the guide's sketches.
     notify: gets lines for the user: the device and the memory that the run will take, and a scaled window.
     """
     started = time.perf_counter()
@@ -121,7 +123,7 @@ def edit(
             timings["segment"] = time.perf_counter() - began
         else:
             _check_range(labels, engine.label_set, files.labels or files.photo)
-        request = EditRequest(photo.rgb8, labels, paint, settings, window)
+        request = EditRequest(photo.rgb8, labels, paint, settings, window, draft)
         _announce(engine, request, notify)
         ranked = rank(list(engine.run(request, progress=progress)))
         kept = ranked[: settings.keep] if settings.keep is not None else ranked

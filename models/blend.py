@@ -8,7 +8,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-MAX_BAND = 24.0  # pixels; how far the transition reaches into a large painted area
+STEP = 2.0  # pixels inside a large painted area where the generated picture takes over
+MAX_BAND = 24.0  # pixels; how far the coarsest bands mix on into the paint
 BLEND_MARGIN = 48  # pixels round the edit that the pyramid looks at
 
 
@@ -24,8 +25,9 @@ def blend(generated: np.ndarray, original: np.ndarray, paint: np.ndarray) -> np.
     height, width = paint.shape
     inside = _depth(paint)
     band = min(MAX_BAND, max(1.0, 0.4 * float(inside.max())))
-    weight = np.clip((inside - 0.5) / band, 0.0, 1.0).astype(np.float32)
-    weight = weight * weight * (3 - 2 * weight)
+    step = min(STEP, band / 4)
+    # a steep weight: each level of the pyramid widens it to its own scale, so fine detail stays crisp at the border
+    weight = np.clip((inside - step) / 2 + 0.25, 0.0, 1.0).astype(np.float32)
     levels = max(1, int(np.log2(band)) - 1)  # the coarsest band must not reach across the edit
     pad = (-height % 2**levels, -width % 2**levels)
 
@@ -34,7 +36,7 @@ def blend(generated: np.ndarray, original: np.ndarray, paint: np.ndarray) -> np.
 
     mixed = _pyramid_blend(padded(generated), padded(original), padded(weight), levels)[:height, :width]
     # Near the border the pyramid still holds some of both pictures; the depth takes it back to the photo.
-    edge = np.clip(inside / max(1.0, band / 4), 0.0, 1.0)[:, :, None]
+    edge = np.clip(inside / max(1.0, 2 * step), 0.0, 1.0)[:, :, None]
     mixed = mixed * edge + original * (1 - edge)
     return np.where(paint[:, :, None], np.clip(np.rint(mixed), 0, 255).astype(np.uint8), original)
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .blend import BLEND_MARGIN, blend
@@ -21,49 +22,20 @@ from .checkpoint import Checkpoint, default_checkpoint_folder, load_checkpoint
 from .config import GUIDE_RESOLUTION, LabelSet, Semantics
 from .device import DeviceChoice, choose_device, estimate_bytes, out_of_memory
 from .errors import CheckpointError, DeviceError, RequestError
-from .grid import TokenGrid
 from .guiding import guide_block_lists
-from .masks import encoder_mask, one_hot, shrink_any, to_picture, to_pixels, token_mask
+from .masks import to_pixels
 from .networks import Networks, empty_networks
+from .ranking import score
 from .request import NOT_PAINTED, CancelToken, Candidate, EditRequest, Patch, Progress, SamplingSettings, Window
 from .sampling import Drawn, DrawTask, draw, uniforms
+from .scene import Level, Scene, SceneEncoder
+from .steering import Sketch, Steering, code_colors
 from .transformer import Transformer, Visible
-from .windows import Plan, PlannedWindow, cut, place_back, plan_windows, scale_labels, scale_photo
+from .windows import Plan, PlannedWindow, cut, place_back, plan_windows
 
 Report = Callable[[Progress], None]
 ChooseLists = Callable[[Transformer, Tensor, Tensor, Tensor, int, Semantics], BlockLists | None]  # None: dense
 BATCH = 4  # candidates side by side; larger batches gain little on a CPU and delay the first result
-
-
-@dataclass(frozen=True)
-class Level:
-    """One resolution of a window: grid, known codes, label codes and what is to be drawn (raster order)."""
-
-    grid: TokenGrid
-    codes: Tensor  # (L,) int64
-    condition: Tensor  # (L,) int64
-    mask: Tensor  # (L,) bool
-    features: Tensor  # (1, embed, side, side), unquantised
-    labels: Tensor | None  # what the decoder reads of the edited label map (VQGAN.label_shares)
-
-    @property
-    def drawn(self) -> int:
-        return int(self.mask.sum())
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A window of a photo, encoded once for all candidates."""
-
-    planned: PlannedWindow
-    number: int
-    low: Level
-    high: Level | None
-    guide_encoded: Tensor
-
-    @property
-    def final(self) -> Level:
-        return self.low if self.high is None else self.high
 
 
 @dataclass
@@ -76,6 +48,22 @@ class Timings:
         now = time.perf_counter()
         self.seconds[stage] = self.seconds.get(stage, 0.0) + now - started
         return now
+
+
+@dataclass(frozen=True)
+class Job:
+    """How a run is stopped and watched."""
+
+    cancel: CancelToken
+    report: Report
+
+
+@dataclass(frozen=True)
+class DrawnScene:
+    """A window's drawn codes at its final resolution, and the guide's (N, 256) that they were drawn from."""
+
+    drawn: Drawn
+    guide_codes: Tensor
 
 
 class SceneEditor:
@@ -99,6 +87,8 @@ class SceneEditor:
         self.device_line = device.line
         self.checkpoint_sha256 = sha256
         self.timings = Timings()
+        self.encoder = SceneEncoder(self.networks, device)
+        self._code_colors: Tensor | None = None  # (V, 3), made when first needed
         if not device.cuda:
             networks.guiding_transformer.pack()
             if networks.transformer is not None:
@@ -118,7 +108,7 @@ class SceneEditor:
         """How many tokens one candidate of this edit would draw at the final resolution."""
         painted = paint != NOT_PAINTED
         windows = self.plan(paint, window)
-        return sum(int(self._tokens(cut(painted, w), w.resolution)[1].sum()) for w in windows)
+        return sum(int(self.encoder.tokens(cut(painted, w), w.resolution)[1].sum()) for w in windows)
 
     def estimate_bytes(self, paint: np.ndarray, window: str | int = "auto", samples: int = 4) -> int:
         """About how much memory, beyond the loaded weights, an edit takes; 0 when nothing is painted."""
@@ -133,24 +123,23 @@ class SceneEditor:
         Raises Cancelled between two tokens after cancel.cancel(), DeviceError when memory runs out on every step
         of the ladder, RequestError when a label is unknown to this checkpoint.
         """
-        cancel = CancelToken() if cancel is None else cancel
-        report: Report = (lambda _: None) if progress is None else progress
+        job = Job(CancelToken() if cancel is None else cancel, progress or (lambda _: None))
         self._check_labels(request)
         self.timings = Timings()
         plan = self._plan(request.paint, request.window)
-        edited = np.where(request.paint == NOT_PAINTED, request.labels, request.paint)
+        self._check_basis(request, plan)
         started = time.perf_counter()
         scenes = []
         for number, planned in enumerate(plan.windows):
-            cancel.check()
-            report(Progress("encode", number, len(plan.windows)))
-            scenes.append(self._encode_or_retry(request, edited, planned, number))
+            job.cancel.check()
+            job.report(Progress("encode", number, len(plan.windows)))
+            scenes.append(self._encode_or_retry(request, planned, number))
         self.timings.add("encode", started)
-        pending, size = list(range(request.settings.samples)), self._batch_size(plan, request.settings.samples)
+        pending, size = list(range(request.count)), self._batch_size(plan, request)
         while pending:
             batch = pending[:size]
             try:
-                candidates = self._draw_batch(request, plan, scenes, batch, cancel, report)
+                candidates = self._draw_batch(request, plan, scenes, batch, job)
             except Exception as error:
                 if not out_of_memory(error):
                     raise
@@ -159,10 +148,10 @@ class SceneEditor:
             pending = pending[len(batch) :]
             yield from candidates
 
-    def _encode_or_retry(self, request: EditRequest, edited: np.ndarray, planned: PlannedWindow, number: int) -> Scene:
+    def _encode_or_retry(self, request: EditRequest, planned: PlannedWindow, number: int) -> Scene:
         while True:
             try:
-                return self._encode(request, edited, planned, number)
+                return self.encoder.encode(request, planned, number)
             except Exception as error:
                 if not out_of_memory(error):
                     raise
@@ -170,115 +159,134 @@ class SceneEditor:
 
     # --- stages ------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
-    def _encode(self, request: EditRequest, edited: np.ndarray, planned: PlannedWindow, number: int) -> Scene:
-        """Codes, label codes and masks of a window at 256 and, if larger, at its own resolution."""
-        window = planned.window
-        photo, labels = cut(request.photo, window), cut(edited, window)
-        painted = cut(request.paint != NOT_PAINTED, window)
-        high = None
-        if window.resolution > GUIDE_RESOLUTION and self.networks.transformer is not None:
-            high = self._level(photo, labels, painted, window.resolution)
-        low = self._level(photo, labels, painted, GUIDE_RESOLUTION)
-        encoded = self._encode_tokens(self.networks.guiding_transformer, low, None)
-        return Scene(planned, number, low, high, encoded)
-
-    def _level(self, photo: np.ndarray, labels: np.ndarray, painted: np.ndarray, side: int) -> Level:
-        vqgan, label_vqgan, device = self.networks.first_stage_model, self.networks.cond_stage_model, self.device.device
-        mask, tokens = self._tokens(painted, side)
-        hidden = encoder_mask(mask, tokens, self.semantics).to(device)
-        picture = to_picture(scale_photo(photo, side)).to(device)
-        hot = one_hot(scale_labels(labels, side), self.config.label_vqgan.in_channels).to(device)
-        with self.device.autocast():
-            features = vqgan.encode(picture, hidden, known_only=self.semantics is Semantics.CLEAN).float()
-            condition = label_vqgan.quantize.indices(label_vqgan.encode(hot).float())[0]
-        codes = vqgan.quantize.indices(features)[0]
-        flat = torch.from_numpy(tokens.reshape(-1)).to(device)
-        return Level(TokenGrid.of_resolution(side), codes, condition, flat, features, vqgan.label_shares(hot))
-
-    def _tokens(self, painted: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-        """The edit mask (side, side) of a window and its token mask (side/16, side/16), both bool."""
-        mask = shrink_any(painted, side) if painted.shape[0] > side else painted
-        return mask, token_mask(mask, self.semantics)
-
-    def _encode_tokens(self, transformer: Transformer, level: Level, visible: Visible | None) -> Tensor:
+    def _condition(
+        self, transformer: Transformer, level: Level, visible: Visible | None, label_codes: Tensor
+    ) -> Tensor:
+        """Encoder output (1, L, d): the known codes under some label codes."""
         hidden = level.codes.masked_fill(level.mask, transformer.config.mask_token)
         seen = None if visible is None else visible.encoder
         with self.device.autocast():
-            return transformer.encode(hidden[None], level.condition[None], level.grid, seen).float()
+            return transformer.encode(hidden[None], label_codes[None], level.grid, seen).float()
 
     def _draw_batch(
-        self,
-        request: EditRequest,
-        plan: Plan,
-        scenes: list[Scene],
-        batch: list[int],
-        cancel: CancelToken,
-        report: Report,
+        self, request: EditRequest, plan: Plan, scenes: list[Scene], batch: list[int], job: Job
     ) -> list[Candidate]:
         """Draw, decode and blend some candidates over all windows."""
-        seeds = [request.settings.seed + index for index in batch]
-        drawn, patches = [], []
+        drawn = []
+        patches = []
         for scene in scenes:
-            result = self._draw_scene(scene, request.settings, seeds, batch, cancel, report)
+            result = self._draw_scene(request, plan, scene, batch, job)
             drawn.append(result)
-            patches.append(self._finish(request, plan, scene, result, batch, cancel, report))
+            patches.append(self._finish(request, plan, scene, scene.final, result.drawn.codes, batch, job))
         return [
             Candidate(
                 index=index,
-                seed=seeds[row],
-                tokens=torch.cat([d.tokens[row] for d in drawn]).cpu().numpy(),
-                token_log_likelihoods=torch.cat([d.log_likelihoods[row] for d in drawn]).cpu().numpy(),
-                truncated_log_likelihood=float(sum(d.truncated[row].sum() for d in drawn)),
+                seed=request.seed(index),
+                tokens=torch.cat([d.drawn.tokens[row] for d in drawn]).cpu().numpy(),
+                token_log_likelihoods=torch.cat([d.drawn.log_likelihoods[row] for d in drawn]).cpu().numpy(),
+                truncated_log_likelihood=float(sum(d.drawn.truncated[row].sum() for d in drawn)),
                 patches=tuple(window[row] for window in patches),
-                codes=tuple(_square(d.codes[row]) for d in drawn),
+                codes=tuple(_square(d.drawn.codes[row]) for d in drawn),
+                windows=tuple(scene.planned.window for scene in scenes),
+                surprise=tuple(_surprise(scene.final, d.drawn, row) for scene, d in zip(scenes, drawn, strict=True)),
+                guide_codes=tuple(_square(d.guide_codes[row]) for d in drawn),
+                draft=request.draft,
             )
             for row, index in enumerate(batch)
         ]
 
     @torch.inference_mode()
-    def _draw_scene(
-        self,
-        scene: Scene,
-        settings: SamplingSettings,
-        seeds: list[int],
-        batch: list[int],
-        cancel: CancelToken,
-        report: Report,
-    ) -> Drawn:
+    def _draw_scene(self, request: EditRequest, plan: Plan, scene: Scene, batch: list[int], job: Job) -> DrawnScene:
         """Guide first; above 256 its attention over its own sample gives the block lists, and SGA draws."""
         guide, sga = self.networks.guiding_transformer, self.networks.transformer
         started = time.perf_counter()
-        stage = "guide"
-
-        def run(transformer: Transformer, encoded: Tensor, level: Level, visible: Visible | None) -> Drawn:
-            numbers = uniforms(seeds, level.drawn, 2 * scene.number + (level is scene.high))
-            task = DrawTask(level.codes, level.mask, level.condition, level.grid, settings, numbers)
-            with self.device.autocast():
-                steps = draw(transformer, encoded, task, self.semantics, visible)
-                while True:
-                    cancel.check()
-                    try:
-                        report(Progress(stage, next(steps), level.drawn, tuple(batch)))
-                    except StopIteration as stop:
-                        drawn: Drawn = stop.value
-                        return drawn
-
-        result = run(guide, scene.guide_encoded, scene.low, None)
-        started = self.timings.add("guide", started)
+        sketches = request.sketches(scene.number, batch)
         if scene.high is None or sga is None:
-            return result
-        cancel.check()
-        stage = "sga"
-        low, count = scene.low, sga.config.top_k_blocks
+            given = sketches if request.drafts else None
+            drawn = self._draw_level(guide, request, scene, scene.low, batch, job, "guide", given=given)
+            self.timings.add("guide", started)
+            return DrawnScene(drawn, drawn.codes)
+        if sketches is None:
+            codes = self._draw_level(guide, request, scene, scene.low, batch, job, "guide").codes
+        else:
+            codes = torch.from_numpy(sketches).flatten(1).to(scene.low.codes.device)
+        started = self.timings.add("guide", started)
+        job.cancel.check()
+        shown = self._finish(request, plan, scene, scene.low, codes, batch, None)
+        job.report(Progress("sketch", 1, 1, tuple(batch), tuple(shown)))
+        started = time.perf_counter()  # decoding and blending have noted their own
         choose = self.choose_lists or guide_block_lists
-        lists = choose(guide, result.codes, low.mask, low.condition, count, self.semantics)
+        lists = choose(guide, codes, scene.low.edit, scene.low.condition, sga.config.top_k_blocks, self.semantics)
         visible = None if lists is None else Visible.of(lists)
-        encoded = self._encode_tokens(sga, scene.high, visible)
         started = self.timings.add("block lists", started)
-        result = run(sga, encoded, scene.high, visible)
+        drawn = self._draw_level(sga, request, scene, scene.high, batch, job, "sga", visible, codes)
         self.timings.add("sga", started)
-        return result
+        return DrawnScene(drawn, codes)
+
+    def _draw_level(
+        self,
+        transformer: Transformer,
+        request: EditRequest,
+        scene: Scene,
+        level: Level,
+        batch: list[int],
+        job: Job,
+        stage: str,
+        visible: Visible | None = None,
+        sketch: Tensor | None = None,
+        given: np.ndarray | None = None,
+    ) -> Drawn:
+        """Draw the tokens of one level. sketch: (N, 256) codes whose colours to follow; given: codes to take."""
+        settings = request.settings
+        numbers = uniforms([request.seed(k) for k in batch], level.drawn, 2 * scene.number + (level is scene.high))
+        encoded = self._condition(transformer, level, visible, level.condition)
+        against = None
+        if settings.label_strength > 1 and not torch.equal(level.condition, level.before):
+            against = self._condition(transformer, level, visible, level.before)
+        steering = Steering(against, settings.label_strength, self._sketch(scene, level, sketch, settings))
+        forced = None
+        if given is not None:
+            forced = level.grid.to_strip(torch.from_numpy(given).flatten(1))[:, _strip_positions(level)]
+        task = DrawTask(level.codes, level.mask, level.condition, level.grid, settings, numbers, forced, steering)
+        with self.device.autocast():
+            steps = draw(transformer, encoded, task, self.semantics, visible)
+            while True:
+                job.cancel.check()
+                try:
+                    job.report(Progress(stage, next(steps), level.drawn, tuple(batch)))
+                except StopIteration as stop:
+                    drawn: Drawn = stop.value
+                    break
+        return drawn if level.mask is level.edit else self._scored(transformer, level, visible, drawn)
+
+    def _sketch(self, scene: Scene, level: Level, codes: Tensor | None, settings: SamplingSettings) -> Sketch | None:
+        """What the full drawing is to follow: the colours (N, n, 3) of the decoded sketches at its tokens."""
+        if codes is None or settings.sketch_strength == 0:
+            return None
+        if self._code_colors is None:
+            self._code_colors = code_colors(self.networks.first_stage_model)
+        pictures = self._decode(scene.low, codes)
+        colors = F.interpolate(pictures, size=(level.grid.side,) * 2, mode="area").flatten(2).transpose(1, 2)
+        targets = level.grid.to_strip(colors)[:, _strip_positions(level)]
+        return Sketch(targets, self._code_colors, settings.sketch_strength)
+
+    def _scored(self, transformer: Transformer, level: Level, visible: Visible | None, drawn: Drawn) -> Drawn:
+        """After a partial drawing: the likelihood of the whole edit, as for the candidates drawn in one go."""
+        whole = replace(level, mask=level.edit)
+        encoded = self._condition(transformer, whole, visible, level.condition)
+        with self.device.autocast():
+            scores = score(transformer, encoded, drawn.codes, level.edit, level.grid, visible)
+        tokens = level.grid.to_strip(drawn.codes)[:, _strip_positions(whole)]
+        return replace(drawn, tokens=tokens, log_likelihoods=scores)
+
+    def _decode(self, level: Level, codes: Tensor) -> Tensor:
+        """Codes (N, L) raster -> pictures (N, 3, H, W), -1…1; what is known is decoded from its features."""
+        vqgan, side = self.networks.first_stage_model, level.grid.side
+        with self.device.autocast():
+            if vqgan.config.known_features:
+                edit = level.edit.view(1, 1, side, side).float()
+                return vqgan.decode(vqgan.mix(codes, level.features, edit), level.labels).float()
+            return vqgan.decode_tokens(codes, side, side, level.labels).float()
 
     @torch.inference_mode()
     def _finish(
@@ -286,29 +294,22 @@ class SceneEditor:
         request: EditRequest,
         plan: Plan,
         scene: Scene,
-        drawn: Drawn,
+        level: Level,
+        codes: Tensor,
         batch: list[int],
-        cancel: CancelToken,
-        report: Report,
+        job: Job | None,
     ) -> list[Patch]:
-        """Decode one candidate after the other and blend it into the photo."""
-        level, vqgan = scene.final, self.networks.first_stage_model
-        side = level.grid.side
-        mask = level.mask.view(1, 1, side, side).float()
+        """Decode one candidate after the other and blend it into the photo; job None: without reports."""
         region = plan.region(scene.planned, BLEND_MARGIN)
         edited = plan.edited_by(scene.planned, region)
         original = request.photo[region.rows, region.columns]
         patches = []
         for row, index in enumerate(batch):
-            cancel.check()
-            report(Progress("decode", row, len(batch), (index,)))
+            if job is not None:
+                job.cancel.check()
+                job.report(Progress("decode", row, len(batch), (index,)))
             started = time.perf_counter()
-            codes = drawn.codes[row : row + 1]
-            with self.device.autocast():
-                if vqgan.config.known_features:
-                    picture = vqgan.decode(vqgan.mix(codes, level.features, mask), level.labels)
-                else:
-                    picture = vqgan.decode_tokens(codes, side, side, level.labels)
+            picture = self._decode(level, codes[row : row + 1])
             generated = place_back(to_pixels(picture, self.semantics), scene.planned.window, region)
             started = self.timings.add("decode", started)
             patches.append(Patch(region.left, region.top, blend(generated, original, edited), edited))
@@ -331,10 +332,19 @@ class SceneEditor:
                     f"{len(self.label_set)} labels (0 to {len(self.label_set) - 1}); see `main.py labels`"
                 )
 
-    def _batch_size(self, plan: Plan, samples: int) -> int:
+    def _check_basis(self, request: EditRequest, plan: Plan) -> None:
+        """Drafts and re-rolled candidates must be of the same windows as the request."""
+        bases = [*request.drafts, *([] if request.reroll is None else [request.reroll.candidate])]
+        windows = tuple(planned.window for planned in plan.windows)
+        if any(base.windows != windows for base in bases):
+            raise RequestError("the chosen candidate is of another edit; use one drawn for this paint and window")
+        if request.reroll is not None and request.reroll.candidate.draft:
+            raise RequestError("a draft cannot be drawn again in part; draw it in full first")
+
+    def _batch_size(self, plan: Plan, request: EditRequest) -> int:
         """How many candidates to draw side by side in the memory that is free."""
-        size = min(BATCH, samples)
-        largest = max(planned.window.resolution for planned in plan.windows)
+        size = min(BATCH, request.count)
+        largest = GUIDE_RESOLUTION if request.draft else max(planned.window.resolution for planned in plan.windows)
         while size > 1 and estimate_bytes(self.config, largest, size) > 0.8 * self.device.free_bytes:
             size //= 2
         return size
@@ -351,6 +361,19 @@ class SceneEditor:
             f"memory ran out on {self.device_line} even for one candidate at a time; finished candidates are kept: "
             "choose a smaller window (--window 512 or 256) or --device cpu"
         ) from error
+
+
+def _strip_positions(level: Level) -> Tensor:
+    """Strip positions (n,) of the tokens to draw."""
+    return level.grid.to_strip(level.mask[None])[0].nonzero()[:, 0]
+
+
+def _surprise(level: Level, drawn: Drawn, row: int) -> np.ndarray:
+    """(side, side) float32 negative log-likelihood of each token of the edit, NaN elsewhere."""
+    strip = torch.full((1, level.grid.tokens), float("nan"))
+    strip[0, _strip_positions(replace(level, mask=level.edit)).cpu()] = -drawn.log_likelihoods[row].float().cpu()
+    side = level.grid.side
+    return level.grid.to_raster(strip)[0].view(side, side).numpy()
 
 
 def _square(codes: Tensor) -> np.ndarray:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from .errors import RequestError
 
+LABEL_STRENGTH, SKETCH_STRENGTH = 3.0, 1.0  # what editor and command line use (docs/training-log.md has the figures)
 NOT_PAINTED = 255  # value of `EditRequest.paint` where nothing was painted
 
 
@@ -41,7 +43,10 @@ class SamplingSettings:
 
     samples: candidates to draw, >= 1. keep: how many of the best to return (None: all).
     seed: candidate k uses seed + k. temperature > 0. top_k: keep the k most likely codes (None: all).
-    top_p: nucleus in (0, 1] (None: off).
+    top_p: nucleus in (0, 1] (None: off). label_strength: 1 draws as the model has learned; above 1 pushes further
+    away from what it would draw under the old labels, at twice the time (see models.steering). sketch_strength:
+    how closely the drawing above 256 follows the colours of the guide's sketch; 0: not at all. Neither changes how
+    candidates are ranked.
     Raises RequestError on a value out of range.
     """
 
@@ -51,6 +56,8 @@ class SamplingSettings:
     temperature: float = 1.0
     top_k: int | None = 100
     top_p: float | None = None
+    label_strength: float = 1.0
+    sketch_strength: float = 0.0
 
     def __post_init__(self) -> None:
         if self.samples < 1:
@@ -65,40 +72,10 @@ class SamplingSettings:
             raise RequestError(f"top-k is {self.top_k}; use at least 1")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise RequestError(f"top-p is {self.top_p}; use a number above 0 and at most 1")
-
-
-@dataclass(frozen=True)
-class EditRequest:
-    """One edit of one photo.
-
-    photo: (H, W, 3) uint8 sRGB, upright. labels: (H, W) uint8 label indices before the edit.
-    paint: (H, W) uint8, label index where painted, NOT_PAINTED elsewhere.
-    window: "auto", 256, 512 or 1024, the resolution the edit is generated at.
-    Raises RequestError when the arrays do not fit each other or nothing is painted.
-    """
-
-    photo: np.ndarray
-    labels: np.ndarray
-    paint: np.ndarray
-    settings: SamplingSettings = field(default_factory=SamplingSettings)
-    window: str | int = "auto"
-
-    def __post_init__(self) -> None:
-        if self.photo.ndim != 3 or self.photo.shape[2] != 3 or self.photo.dtype != np.uint8:
-            raise RequestError(f"photo is {self.photo.dtype} {self.photo.shape}; expected 8-bit RGB")
-        size = self.photo.shape[:2]
-        for name, array in (("label map", self.labels), ("paint", self.paint)):
-            if array.dtype != np.uint8 or array.ndim != 2:
-                raise RequestError(f"{name} is {array.dtype} {array.shape}; expected one 8-bit index per pixel")
-            if array.shape != size:
-                raise RequestError(
-                    f"{name} is {array.shape[1]}x{array.shape[0]} but the photo is {size[1]}x{size[0]}; "
-                    "use a map of the photo's size"
-                )
-        if self.window not in ("auto", 256, 512, 1024):
-            raise RequestError(f"window is {self.window}; use auto, 256, 512 or 1024")
-        if not (self.paint != NOT_PAINTED).any():
-            raise RequestError("nothing is painted; paint the area that should change")
+        if not 1 <= self.label_strength <= 10:
+            raise RequestError(f"label strength is {self.label_strength}; use a number from 1 (off) to 10")
+        if not 0 <= self.sketch_strength <= 10:
+            raise RequestError(f"sketch strength is {self.sketch_strength}; use a number from 0 (off) to 10")
 
 
 @dataclass(frozen=True)
@@ -122,15 +99,17 @@ class Window:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a job is. stage: "encode", "guide", "sga", "decode", "blend". done/total: steps of this stage.
+    """Where a job is. stage: "encode", "guide", "sketch", "sga", "decode". done/total: steps of this stage.
 
-    candidates: indices of the candidates that the step belongs to (empty: all).
+    candidates: indices of the candidates that the step belongs to (empty: all). previews: one patch for each of
+    them when there is something new to see (the guide's sketch), else empty.
     """
 
     stage: str
     done: int
     total: int
     candidates: tuple[int, ...] = ()
+    previews: tuple[Patch, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,6 +135,9 @@ class Candidate:
     no truncation) of each, float64 (n,). log_likelihood: their sum (the joint log-likelihood).
     truncated_log_likelihood: the sum under the tempered, filtered distribution that was drawn from.
     patches: one per window.
+    windows: where they were generated. surprise: per window, (side, side) float32 negative log-likelihood of each
+    drawn token, NaN at known ones. guide_codes: per window, the guide's codes (16, 16) int64 that it was drawn from.
+    draft: a sketch of the guide, decoded at 256.
     """
 
     index: int
@@ -165,6 +147,10 @@ class Candidate:
     truncated_log_likelihood: float
     patches: tuple[Patch, ...]
     codes: tuple[np.ndarray, ...]  # per window, the whole token grid (h, w) int64, drawn and known
+    windows: tuple[Window, ...] = ()
+    surprise: tuple[np.ndarray, ...] = ()
+    guide_codes: tuple[np.ndarray, ...] = ()
+    draft: bool = False
 
     @property
     def log_likelihood(self) -> float:
@@ -183,3 +169,78 @@ class Candidate:
             target = result[patch.y : patch.y + height, patch.x : patch.x + width]
             target[patch.mask] = patch.pixels[patch.mask]
         return result
+
+
+@dataclass(frozen=True, eq=False)
+class Reroll:
+    """Part of a candidate that is drawn again while all else of it is kept.
+
+    tokens: per window, (side, side) bool raster, True where a drawn token is to be drawn again.
+    Raises RequestError when the masks do not fit the candidate or choose nothing.
+    """
+
+    candidate: Candidate
+    tokens: tuple[np.ndarray, ...]
+
+    def __post_init__(self) -> None:
+        if [t.shape for t in self.tokens] != [s.shape for s in self.candidate.surprise]:
+            raise RequestError("the chosen tokens are of another edit; choose them on this candidate")
+        if not any((t & np.isfinite(s)).any() for t, s in zip(self.tokens, self.candidate.surprise, strict=True)):
+            raise RequestError("no drawn token is chosen; choose part of what was generated")
+
+
+@dataclass(frozen=True)
+class EditRequest:
+    """One edit of one photo.
+
+    photo: (H, W, 3) uint8 sRGB, upright. labels: (H, W) uint8 label indices before the edit.
+    paint: (H, W) uint8, label index where painted, NOT_PAINTED elsewhere.
+    window: "auto", 256, 512 or 1024, the resolution the edit is generated at.
+    draft: stop after the guide: candidates are quick sketches at 256.
+    drafts: sketches of this very edit to draw in full; they stand for settings.samples and settings.seed.
+    reroll: draw part of a candidate of this very edit again.
+    Raises RequestError when the arrays do not fit each other or nothing is painted.
+    """
+
+    photo: np.ndarray
+    labels: np.ndarray
+    paint: np.ndarray
+    settings: SamplingSettings = field(default_factory=SamplingSettings)
+    window: str | int = "auto"
+    draft: bool = False
+    drafts: tuple[Candidate, ...] = ()
+    reroll: Reroll | None = None
+
+    def __post_init__(self) -> None:
+        if self.photo.ndim != 3 or self.photo.shape[2] != 3 or self.photo.dtype != np.uint8:
+            raise RequestError(f"photo is {self.photo.dtype} {self.photo.shape}; expected 8-bit RGB")
+        size = self.photo.shape[:2]
+        for name, array in (("label map", self.labels), ("paint", self.paint)):
+            if array.dtype != np.uint8 or array.ndim != 2:
+                raise RequestError(f"{name} is {array.dtype} {array.shape}; expected one 8-bit index per pixel")
+            if array.shape != size:
+                raise RequestError(
+                    f"{name} is {array.shape[1]}x{array.shape[0]} but the photo is {size[1]}x{size[0]}; "
+                    "use a map of the photo's size"
+                )
+        if self.window not in ("auto", 256, 512, 1024):
+            raise RequestError(f"window is {self.window}; use auto, 256, 512 or 1024")
+        if not (self.paint != NOT_PAINTED).any():
+            raise RequestError("nothing is painted; paint the area that should change")
+        if self.draft + bool(self.drafts) + (self.reroll is not None) > 1:
+            raise RequestError("draft, drafts and reroll exclude each other; ask for one of them")
+
+    @property
+    def count(self) -> int:
+        """How many candidates will be drawn."""
+        return len(self.drafts) or self.settings.samples
+
+    def sketches(self, window: int, batch: Sequence[int]) -> np.ndarray | None:
+        """The guide's codes (N, 16, 16) int64 to start from in a window; None: the guide has yet to draw them."""
+        if self.reroll is not None:
+            return np.stack([self.reroll.candidate.guide_codes[window]] * len(batch))
+        return np.stack([self.drafts[k].guide_codes[window] for k in batch]) if self.drafts else None
+
+    def seed(self, index: int) -> int:
+        """The seed of candidate number `index`."""
+        return self.drafts[index].seed if self.drafts else self.settings.seed + index

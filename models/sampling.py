@@ -18,6 +18,7 @@ from .config import Semantics
 from .decoding import IncrementalDecoder
 from .grid import TokenGrid
 from .request import SamplingSettings
+from .steering import Steering
 from .transformer import Transformer, Visible
 
 
@@ -28,7 +29,8 @@ class DrawTask:
     codes: (L,) int64 raster, the known codes (where masked: placeholders, used by reference semantics only).
     mask: (L,) bool raster, True = draw. condition: (L,) int64 raster label codes.
     uniforms: (N, n) float64 in [0, 1), one row per candidate, n masked tokens.
-    forced: (N, n) int64 tokens to take instead of drawing, or None.
+    forced: (N, n) int64 tokens to take instead of drawing, or None. steering: bends what is drawn, never what it
+    scores, or None.
     """
 
     codes: Tensor
@@ -38,6 +40,7 @@ class DrawTask:
     settings: SamplingSettings
     uniforms: Tensor
     forced: Tensor | None = None
+    steering: Steering | None = None
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,16 @@ def filter_logits(logits: Tensor, top_k: int | None, top_p: float | None) -> Ten
 
 
 def pick(
-    logits: Tensor, settings: SamplingSettings, uniform: Tensor, forced: Tensor | None = None
+    logits: Tensor,
+    settings: SamplingSettings,
+    uniform: Tensor,
+    forced: Tensor | None = None,
+    own: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draw one token per row by inverting the cumulative distribution.
 
-    logits: (N, V); uniform: (N,) float64; forced: (N,) int64 tokens to take instead.
+    logits: (N, V); uniform: (N,) float64; forced: (N,) int64 tokens to take instead; own: (N, V) the model's own
+    logits where `logits` are steered.
     Returns tokens (N,), log-likelihood and truncated log-likelihood (N,) float64.
     """
     wide = logits.double()
@@ -96,8 +104,8 @@ def pick(
     token = torch.searchsorted(cumulative, (uniform * cumulative[:, -1])[:, None], right=True)
     last = (filtered > float("-inf")).long().cumsum(-1).argmax(-1, keepdim=True)
     token = torch.minimum(token, last) if forced is None else forced[:, None]
-    own = wide.log_softmax(-1)
-    return token[:, 0], own.gather(1, token)[:, 0], truncated.gather(1, token)[:, 0]
+    likelihoods = (wide if own is None else own.double()).log_softmax(-1)
+    return token[:, 0], likelihoods.gather(1, token)[:, 0], truncated.gather(1, token)[:, 0]
 
 
 @torch.inference_mode()
@@ -119,15 +127,19 @@ def draw(
     start = torch.full((count, 1), transformer.config.start_token, device=device)
     known = grid.to_strip(task.codes[None]).to(device)
     ids = torch.cat([start, known.expand(count, -1)], 1)
-    decoder = IncrementalDecoder(transformer, encoded, grid, count, visible)
     numbers = task.uniforms.to(device)
     own, truncated, kept = [], [], []
-    walker = _Walker(decoder, ids, set(_leaking_blocks(visible, semantics)))
+    leaking = set(_leaking_blocks(visible, semantics))
+    steering = task.steering or Steering()
+    sources = [encoded] if steering.against is None else [encoded, steering.against]
+    walkers = [_Walker(IncrementalDecoder(transformer, e, grid, count, visible), ids, leaking) for e in sources]
     for step, position in enumerate(positions):
-        logits = walker.logits_for(position).expand(count, -1)
+        logits, *others = (walker.logits_for(position).expand(count, -1) for walker in walkers)
         given = None if task.forced is None else task.forced[:, step].to(device)
-        token, likelihood, tempered = pick(logits, task.settings, numbers[:, step], given)
-        walker.place(position, token)
+        bent = steering.bend(logits, others, step)
+        token, likelihood, tempered = pick(bent, task.settings, numbers[:, step], given, logits)
+        for walker in walkers:
+            walker.place(position, token)
         own.append(likelihood)
         truncated.append(tempered)
         if keep_logits:

@@ -172,6 +172,6 @@ def scale_labels(square: np.ndarray, side: int) -> np.ndarray:
 
 def place_back(picture: np.ndarray, window: Window, box: Box) -> np.ndarray:
     """The part of a generated picture (R, R, 3) that covers `box`, at the photo's scale: (h, w, 3) uint8."""
-    if window.scaled:
+    if picture.shape[0] != window.side:
         picture = cv2.resize(picture, (window.side, window.side), interpolation=cv2.INTER_CUBIC)
     return picture[box.top - window.y : box.bottom - window.y, box.left - window.x : box.right - window.x]

@@ -8,7 +8,13 @@ from models.config import GUIDE_RESOLUTION
 from models.request import Progress
 
 # Rough shares of the time that a batch of candidates spends on one window; only the bar's evenness depends on them.
-_SPANS = {"encode": (0.0, 0.02), "guide": (0.02, 0.25), "sga": (0.25, 0.93), "decode": (0.93, 1.0)}
+_SPANS = {
+    "encode": (0.0, 0.02),
+    "guide": (0.02, 0.25),
+    "sketch": (0.25, 0.25),
+    "sga": (0.25, 0.93),
+    "decode": (0.93, 1.0),
+}
 _SPANS_GUIDE_ONLY = {**_SPANS, "guide": (0.02, 0.93)}
 
 

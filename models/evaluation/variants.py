@@ -11,10 +11,11 @@ from torch import Tensor
 
 from ..blocks import FIRST_LISTED, BlockLists, choose_blocks
 from ..config import Semantics, TransformerConfig
-from ..editor import ChooseLists, Scene, SceneEditor
+from ..editor import ChooseLists, DrawnScene, SceneEditor
 from ..grid import BLOCKS
 from ..guiding import GUIDE_GRID, guide_block_lists
 from ..sampling import Drawn, pick, uniforms
+from ..scene import Scene
 from ..transformer import Transformer
 
 
@@ -78,24 +79,24 @@ def sliding_nats(guide: Transformer, codes: Tensor, target: Tensor, mask: Tensor
 class SlidingEditor(SceneEditor):
     """Draws at the final resolution with the guide alone, in a 16x16 window round each token (Esser et al. 2021)."""
 
-    def _draw_scene(self, scene: Scene, settings, seeds, batch, cancel, report) -> Drawn:  # type: ignore[no-untyped-def]
+    def _draw_scene(self, request, plan, scene: Scene, batch, job) -> DrawnScene:  # type: ignore[no-untyped-def]
         level, guide = scene.final, self.networks.guiding_transformer
         side = level.grid.side
-        numbers = uniforms(seeds, level.drawn, 2 * scene.number + 1)
+        numbers = uniforms([request.seed(k) for k in batch], level.drawn, 2 * scene.number + 1)
         mask, codes = level.mask.view(side, side), level.codes.view(side, side)
-        drawn = codes.expand(len(seeds), -1, -1).clone()
-        walk = _SlidingWalk(guide, codes, mask, level.condition.view(side, side), len(seeds))
+        drawn = codes.expand(len(batch), -1, -1).clone()
+        walk = _SlidingWalk(guide, codes, mask, level.condition.view(side, side), len(batch))
         own, truncated, tokens = [], [], []
         with torch.inference_mode():
             for step, (row, column) in enumerate(mask.nonzero().tolist()):
-                cancel.check()
-                token, likelihood, tempered = pick(walk.logits(row, column, drawn), settings, numbers[:, step])
+                job.cancel.check()
+                token, likelihood, tempered = pick(walk.logits(row, column, drawn), request.settings, numbers[:, step])
                 drawn[:, row, column] = token
                 own.append(likelihood)
                 truncated.append(tempered)
                 tokens.append(token)
         parts = (torch.stack(x, 1) for x in (tokens, own, truncated))
-        return Drawn(drawn.flatten(1), *parts)
+        return DrawnScene(Drawn(drawn.flatten(1), *parts), scene.low.codes.expand(len(batch), -1))
 
 
 class _SlidingWalk:

@@ -240,3 +240,15 @@ def test_that_transparency_and_sixteen_bits_come_through(command_line: CommandLi
     assert back is not None and back.dtype == np.uint16 and back.shape == deep.shape
     assert np.array_equal(back[~painted()], deep[~painted()]) and np.array_equal(back[..., 3], deep[..., 3])
     assert not np.array_equal(back[painted()], deep[painted()])
+
+
+def test_that_drafts_are_sketches_with_the_seeds_of_the_full_drawing(command_line: CommandLine) -> None:
+    assert command_line.edit("--draft", samples=2, seed=8, window=512).code == 0
+    written = record(command_line.out)
+    assert sorted(c["seed"] for c in written["candidates"]) == [8, 9]
+    assert "sga" not in written["timings"]
+
+
+def test_that_a_label_strength_out_of_range_is_refused(command_line: CommandLine) -> None:
+    result = command_line.edit("--label-strength", "0", samples=1)
+    assert result.code != 0 and "label strength" in result.err

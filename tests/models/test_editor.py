@@ -230,7 +230,7 @@ def test_that_every_stage_is_reported_and_timed() -> None:
     steps: list[Progress] = []
     edit = request(box_paint(520, 540, 200, 220, 240, 290), 512, samples=2)
     list(engine().run(edit, progress=steps.append))
-    assert [s for s in dict.fromkeys(step.stage for step in steps)] == ["encode", "guide", "sga", "decode"]
+    assert [s for s in dict.fromkeys(step.stage for step in steps)] == ["encode", "guide", "sketch", "sga", "decode"]
     for stage in ("guide", "sga"):
         done = [(s.done, s.total) for s in steps if s.stage == stage]
         assert [d for d, _ in done] == list(range(1, done[0][1] + 1)) and len({t for _, t in done}) == 1
