@@ -26,7 +26,19 @@ from .guiding import guide_block_lists
 from .masks import to_pixels
 from .networks import Networks, empty_networks
 from .ranking import score
-from .request import NOT_PAINTED, CancelToken, Candidate, EditRequest, Patch, Progress, SamplingSettings, Window
+from .request import (
+    LABEL_STRENGTH,
+    NOT_PAINTED,
+    SKETCH_STRENGTH,
+    CancelToken,
+    Candidate,
+    EditRequest,
+    Patch,
+    Progress,
+    SamplingSettings,
+    Speed,
+    Window,
+)
 from .sampling import Drawn, DrawTask, draw, uniforms
 from .scene import Level, Scene, SceneEncoder
 from .steering import Sketch, Steering, code_colors
@@ -109,6 +121,24 @@ class SceneEditor:
         painted = paint != NOT_PAINTED
         windows = self.plan(paint, window)
         return sum(int(self.encoder.tokens(cut(painted, w), w.resolution)[1].sum()) for w in windows)
+
+    def measure(self) -> dict[int, Speed]:
+        """Draw a small edit at each resolution up to 512 and take the time; larger ones are taken to be as fast."""
+        speeds: dict[int, Speed] = {}
+        for resolution in self.resolutions:
+            if resolution > 512:
+                speeds[resolution] = speeds[max(speeds)]
+                continue
+            photo = np.full((resolution, resolution, 3), 128, np.uint8)
+            labels, paint = np.zeros(photo.shape[:2], np.uint8), np.full(photo.shape[:2], NOT_PAINTED, np.uint8)
+            middle = slice(resolution // 2 - 32, resolution // 2 + 32)
+            paint[middle, middle] = min(1, len(self.label_set) - 1)
+            settings = SamplingSettings(2, label_strength=LABEL_STRENGTH, sketch_strength=SKETCH_STRENGTH)
+            candidate, _ = self.run(EditRequest(photo, labels, paint, settings, resolution))
+            seconds = self.timings.seconds
+            drawing = seconds.get("sga", seconds["guide"]) / (2 * len(candidate.tokens))
+            speeds[resolution] = Speed(sum(seconds.values()) - drawing * 2 * len(candidate.tokens), drawing)
+        return speeds
 
     def estimate_bytes(self, paint: np.ndarray, window: str | int = "auto", samples: int = 4) -> int:
         """About how much memory, beyond the loaded weights, an edit takes; 0 when nothing is painted."""

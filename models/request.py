@@ -171,6 +171,14 @@ class Candidate:
         return result
 
 
+@dataclass(frozen=True)
+class Speed:
+    """How fast this machine draws at one resolution: seconds = fixed + per_token * tokens * candidates."""
+
+    fixed: float
+    per_token: float
+
+
 @dataclass(frozen=True, eq=False)
 class Reroll:
     """Part of a candidate that is drawn again while all else of it is kept.
@@ -187,6 +195,29 @@ class Reroll:
             raise RequestError("the chosen tokens are of another edit; choose them on this candidate")
         if not any((t & np.isfinite(s)).any() for t, s in zip(self.tokens, self.candidate.surprise, strict=True)):
             raise RequestError("no drawn token is chosen; choose part of what was generated")
+
+    @classmethod
+    def worst(cls, candidate: Candidate, share: float) -> Reroll:
+        """The least likely share (0–1) of a candidate's drawn tokens, at least one."""
+        known = np.concatenate([s[np.isfinite(s)] for s in candidate.surprise])
+        count = min(len(known), max(1, round(share * len(known))))
+        limit = np.partition(known, len(known) - count)[len(known) - count]
+        with np.errstate(invalid="ignore"):
+            return cls(candidate, tuple(s >= limit for s in candidate.surprise))
+
+    @classmethod
+    def inside(cls, candidate: Candidate, region: np.ndarray) -> Reroll:
+        """The drawn tokens that a region (H, W) bool of the photo touches."""
+        masks = []
+        for window, surprise in zip(candidate.windows, candidate.surprise, strict=True):
+            mask = np.zeros(surprise.shape, bool)
+            rows, columns = np.nonzero(region[max(0, window.y) : window.y + window.side,
+                                              max(0, window.x) : window.x + window.side])  # fmt: skip
+            cell = window.side / len(surprise)
+            rows, columns = rows + max(0, window.y) - window.y, columns + max(0, window.x) - window.x
+            mask[(rows / cell).astype(int), (columns / cell).astype(int)] = True
+            masks.append(mask & np.isfinite(surprise))
+        return cls(candidate, tuple(masks))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.request import NOT_PAINTED, Candidate, EditRequest, SamplingSettings
+from models.request import NOT_PAINTED, Candidate, EditRequest, Patch, SamplingSettings
 
 from .atoms import Atom, Layer, Step, merged, write
 from .brush import Point, capsule, snapped
@@ -163,8 +163,12 @@ class Document:
 
         paint: the paint of the candidate's request.
         """
+        return self.region_with(candidate.patches, paint, rect)
+
+    def region_with(self, patches: Sequence[Patch], paint: np.ndarray, rect: Rect) -> np.ndarray:
+        """The same for patches that are no candidate yet."""
         region = self.picture[rect.slices].copy()
-        for box, pixels, edited in _patches(candidate, self.bounds):
+        for box, pixels, edited in _patches(patches, self.bounds):
             part = box.intersected(rect)
             if part.empty:
                 continue
@@ -185,7 +189,7 @@ class Document:
         if paint.shape != self.paint.shape:
             raise ValueError(f"candidate of a {paint.shape[1]}x{paint.shape[0]} photo")
         atoms: list[Atom | None] = []
-        for box, pixels, edited in _patches(candidate, self.bounds):
+        for box, pixels, edited in _patches(candidate.patches, self.bounds):
             wanted = paint[box.slices]
             mask = edited & (wanted != NOT_PAINTED)
             atoms.append(self._write(Layer.PICTURE, box, mask, pixels))
@@ -282,10 +286,10 @@ class Stroke:
         return self._open
 
 
-def _patches(candidate: Candidate, bounds: Rect) -> list[tuple[Rect, np.ndarray, np.ndarray]]:
+def _patches(patches: Sequence[Patch], bounds: Rect) -> list[tuple[Rect, np.ndarray, np.ndarray]]:
     """Box, pixels and mask of every patch, cut to the photo."""
     result = []
-    for patch in candidate.patches:
+    for patch in patches:
         height, width = patch.pixels.shape[:2]
         whole = Rect(patch.x, patch.y, width, height)
         box = whole.intersected(bounds)

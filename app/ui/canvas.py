@@ -23,12 +23,14 @@ from app.document.geometry import Rect
 from models.request import Candidate, Window
 
 from . import decorations
+from .heat_map import paint_surprise
 from .lasso import Lasso
 from .overlay import LabelOverlay
 from .session import Session, Tool
 from .tiles import TileLayer, level_for, reduced
 from .view_transform import ViewTransform, fitted
 
+PATCH_HINT = "Outline the part to draw again  ·  Esc goes back"
 FIT_MARGIN = 24  # logical pixels around a fitted photo
 
 
@@ -39,6 +41,7 @@ class Canvas(QWidget):
     hovered = Signal(object)  # Point under the mouse in photo pixels, None outside the widget
     preview_accepted = Signal()  # Enter
     preview_left = Signal()  # Escape, or painting goes on
+    patch_outlined = Signal(object)  # list[Point]: the part of the preview to draw again
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -55,6 +58,8 @@ class Canvas(QWidget):
         self._pan_from: QPointF | None = None
         self._space = False
         self._lasso: Lasso | None = None
+        self._outlining_patch = False
+        self._heat = False
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
@@ -80,6 +85,7 @@ class Canvas(QWidget):
         if candidate is None and self._preview is None:
             return
         self._preview = None if candidate is None or paint is None else (candidate, paint)
+        self._outlining_patch = False
         self._caption = caption
         if "preview" in self._layers:
             self._layers["preview"].clear()
@@ -88,6 +94,19 @@ class Canvas(QWidget):
     @property
     def previewing(self) -> bool:
         return self._preview is not None
+
+    def show_heat(self, shown: bool) -> None:
+        """Lay the preview's uncertainty over it, or no more."""
+        self._heat = shown
+        self.update()
+
+    def outline_patch(self) -> None:
+        """Let the next outline choose the part of the preview that is to be drawn again."""
+        if self._preview is not None:
+            self._outlining_patch = True
+            self.setFocus()
+            self._update_cursor()
+            self.update()
 
     def hold_original(self, held: bool) -> None:
         """Show the photo as it was opened, as long as a key or button is held."""
@@ -214,10 +233,13 @@ class Canvas(QWidget):
             if self.overlay.visible:
                 self._layers["overlay"].paint(painter, self.view, exposed)
             decorations.paint_windows(painter, self._windows, self.view, ratio)
+        if shown == "preview" and self._heat and self._preview is not None:
+            paint_surprise(painter, self._preview[0], self.view, self._view_size(), ratio)
         if original:
             decorations.paint_caption(painter, "Original photo", self._view_size()[1], ratio)
         elif self._preview is not None:
-            decorations.paint_caption(painter, self._caption, self._view_size()[1], ratio)
+            caption = PATCH_HINT if self._outlining_patch else self._caption
+            decorations.paint_caption(painter, caption, self._view_size()[1], ratio)
         if self._lasso is not None:
             mouse = None if self._mouse is None else self.photo_point(self._mouse)
             self._lasso.paint(painter, self.view, ratio, mouse)
@@ -255,6 +277,8 @@ class Canvas(QWidget):
             self._update_cursor()
         elif left and (event.modifiers() & Qt.KeyboardModifier.AltModifier or self._session.tool is Tool.PICKER):
             self._pick(self.photo_point(position))
+        elif left and self._outlining_patch:
+            self._press_lasso(self.photo_point(position), event.modifiers())
         elif left:
             if self._preview is not None:
                 self.preview_left.emit()
@@ -314,7 +338,10 @@ class Canvas(QWidget):
     def _close_lasso(self, modifiers: Qt.KeyboardModifier) -> None:
         """Paint the outline's inside; with Ctrl held, erase it."""
         lasso, self._lasso = self._lasso, None
-        if lasso is not None:
+        if lasso is not None and self._outlining_patch:
+            self._outlining_patch = False
+            self.patch_outlined.emit(lasso.corners)
+        elif lasso is not None:
             self._session.paint_outline(lasso.corners, bool(modifiers & Qt.KeyboardModifier.ControlModifier))
         self.update()
 
@@ -359,6 +386,9 @@ class Canvas(QWidget):
         elif self._lasso is not None and key in (Qt.Key.Key_Escape, Qt.Key.Key_Backspace):
             if key == Qt.Key.Key_Escape or self._lasso.drop_corner():
                 self._lasso = None
+            self.update()
+        elif key == Qt.Key.Key_Escape and self._outlining_patch:
+            self._outlining_patch = False
             self.update()
         elif key == Qt.Key.Key_Escape and self._session.painting:
             self._session.abort_stroke()
@@ -407,6 +437,8 @@ class Canvas(QWidget):
         tool = self._session.tool
         if self._session.document is None:
             shape = Qt.CursorShape.ArrowCursor
+        elif self._outlining_patch:
+            shape = Qt.CursorShape.CrossCursor
         elif self._pan_from is not None:
             shape = Qt.CursorShape.ClosedHandCursor
         elif self._space or tool is Tool.HAND:

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QModelIndex, QPersistentModelIndex, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QListView, QPushButton, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QMouseEvent
+from PySide6.QtWidgets import (
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QListView,
+    QMenu,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app.worker.jobs import JobState
 from models.request import Candidate
 
-from .gallery_items import ENTRY_ROLE, CandidateDelegate, CandidateModel
+from .arrange import Order
+from .gallery_items import ENTRY_ROLE, CandidateDelegate, CandidateModel, frame_of, mark_box, stack_box
 from .icons import icon
-from .runs import Entry, Run
+from .runs import Entry, Run, RunKind
 
 _Index = QModelIndex | QPersistentModelIndex
+
+
+_ORDERS = {Order.LIKELY: "Most likely", Order.VARIED: "Varied", Order.NEWEST: "Newest"}
+REROLL_PERCENT = (10, 20, 40)
+
+
+def can_reroll(entry: Entry) -> bool:
+    """Whether a version knows which of its tokens were unlikely (drafts are drawn in full first)."""
+    return bool(entry.candidate.surprise) and not entry.candidate.draft
 
 
 class _View(QListView):
@@ -24,6 +45,8 @@ class _View(QListView):
     discarded = Signal()
     left = Signal()
     original_held = Signal(bool)
+    marked = Signal(object)  # index whose star or tick was clicked, or the current one by key
+    stack_clicked = Signal(object)  # index
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +72,24 @@ class _View(QListView):
             return True
         return super().event(event)
 
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        index = self.indexAt(event.position().toPoint())
+        entry = index.data(ENTRY_ROLE) if index.isValid() else None
+        if entry is not None and event.button() == Qt.MouseButton.LeftButton:
+            frame = frame_of(QRectF(self.visualRect(index)))
+            if mark_box(frame).contains(event.position()):
+                self.marked.emit(index)
+                return
+            model: CandidateModel = self.model()  # type: ignore[assignment]
+            if model.behind.get(id(entry)) and stack_box(frame).contains(event.position()):
+                self.stack_clicked.emit(index)
+                return
+        super().mousePressEvent(event)
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in (Qt.Key.Key_Period, Qt.Key.Key_Space):
+            self.marked.emit(self.currentIndex())
+            return
         signals = {
             Qt.Key.Key_Return: self.accepted,
             Qt.Key.Key_Enter: self.accepted,
@@ -77,6 +117,12 @@ class Gallery(QWidget):
     discard_asked = Signal(object)  # Entry
     original_held = Signal(bool)
     run_step_asked = Signal(int)  # -1 older, +1 newer
+    full_asked = Signal(object)  # list[Entry]: drafts to draw in full
+    reroll_asked = Signal(object, float)  # Entry, share of its tokens (0–1)
+    patch_asked = Signal(object)  # Entry: a patch of it will be drawn again
+    recall_asked = Signal(object)  # Entry or None: settings (and seed) of the run shown
+    heat_toggled = Signal(bool)
+    changed = Signal()  # a star, a tick or the order
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -95,6 +141,8 @@ class Gallery(QWidget):
         self.view.discarded.connect(self.discard_chosen)
         self.view.left.connect(self.leave_preview)
         self.view.original_held.connect(self.original_held)
+        self.view.marked.connect(self._mark)
+        self.view.stack_clicked.connect(self._open_stack)
         self.view.selectionModel().currentChanged.connect(lambda index, _: self._choose(index))
         self._title = QLabel("Results")
         self._title.setStyleSheet("font-weight: 600;")
@@ -104,8 +152,22 @@ class Gallery(QWidget):
         self.newer = self._arrow("chevron-right", "Later run", +1)
         self._place = QLabel()
         self._place.setProperty("quiet", True)
-        self.discard_button = QPushButton("Discard")
-        self.discard_button.setToolTip("Take this version out of the gallery (Del)")
+        self.sort = QComboBox()
+        for order, text in _ORDERS.items():
+            self.sort.addItem(text, order)
+        self.sort.setToolTip("The most likely version is often the plainest: look at varied ones too")
+        self.sort.setAccessibleName("Sort versions")
+        self.sort.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self.sort.currentIndexChanged.connect(self._on_sort)
+        self.heat = self._tool("heat", "Show where the model was unsure (U)")
+        self.heat.setCheckable(True)
+        self.heat.toggled.connect(self.heat_toggled)
+        self.reroll = self._tool("reroll", "Draw the unlikely part of this version again")
+        self.reroll.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.reroll.setMenu(self._reroll_menu())
+        self.recall = self._tool("history", "Use the settings and the seed of this version again")
+        self.recall.clicked.connect(lambda: self.recall_asked.emit(self._chosen))
+        self.discard_button = self._tool("close", "Take this version out of the gallery (Del)")
         self.discard_button.clicked.connect(self.discard_chosen)
         self.apply_button = QPushButton("Apply")
         self.apply_button.setToolTip("Put this version into the picture (Enter or double-click)")
@@ -128,8 +190,11 @@ class Gallery(QWidget):
         header.addStretch(1)
         for widget in (self.older, self._place, self.newer):
             header.addWidget(widget)
-        header.addSpacing(8)
-        header.addWidget(self.discard_button)
+        header.addWidget(self.sort)
+        header.setSpacing(4)
+        for widget in (self.heat, self.reroll, self.recall, self.discard_button):
+            header.addWidget(widget)
+        header.addSpacing(4)
         header.addWidget(self.apply_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -138,11 +203,24 @@ class Gallery(QWidget):
         layout.addWidget(self._empty, 1)
         layout.addWidget(self.view, 1)
 
-    def _arrow(self, name: str, tip: str, step: int) -> QToolButton:
+    def _reroll_menu(self) -> QMenu:
+        menu = QMenu(self)
+        for percent in REROLL_PERCENT:
+            action = menu.addAction(f"The least likely {percent} %")
+            action.triggered.connect(lambda _=False, share=percent / 100: self.reroll_chosen(share))
+        menu.addSeparator()
+        menu.addAction("A patch that I outline…").triggered.connect(lambda _=False: self.patch_chosen())
+        return menu
+
+    def _tool(self, name: str, tip: str) -> QToolButton:
         button = QToolButton()
         button.setIcon(icon(name))
         button.setToolTip(tip)
         button.setAccessibleName(tip)
+        return button
+
+    def _arrow(self, name: str, tip: str, step: int) -> QToolButton:
+        button = self._tool(name, tip)
         button.clicked.connect(lambda: self.run_step_asked.emit(step))
         return button
 
@@ -170,6 +248,9 @@ class Gallery(QWidget):
         several = total > 1
         for widget in (self.older, self.newer, self._place):
             widget.setVisible(several)
+        self.sort.setVisible(run is not None)
+        for button in (self.heat, self.reroll, self.recall, self.discard_button, self.apply_button):
+            button.setVisible(run is not None)
         self._place.setText(f"Run {place} of {total}")
         self.older.setEnabled(place > 1)
         self.newer.setEnabled(place < total)
@@ -194,9 +275,35 @@ class Gallery(QWidget):
         self._hovered = None
         self.choose(None)
 
+    @property
+    def ticked(self) -> list[Entry]:
+        """The drafts of the shown run that are to be drawn in full."""
+        return [] if self._run is None else [entry for entry in self._run.entries if entry.ticked]
+
     def apply_chosen(self) -> None:
-        if self._chosen is not None:
+        """Apply the chosen version; of drafts: draw the ticked ones, or the chosen one, in full."""
+        if self._run is not None and self._run.kind is RunKind.DRAFT:
+            entries = self.ticked or [entry for entry in (self._chosen,) if entry is not None]
+            if entries:
+                self.full_asked.emit(entries)
+        elif self._chosen is not None:
             self.apply_asked.emit(self._chosen)
+
+    def reroll_chosen(self, share: float) -> None:
+        """Draw the least likely share (0–1) of the chosen version again."""
+        if self._chosen is not None and can_reroll(self._chosen):
+            self.reroll_asked.emit(self._chosen, share)
+
+    def patch_chosen(self) -> None:
+        if self._chosen is not None and can_reroll(self._chosen):
+            self.patch_asked.emit(self._chosen)
+
+    def star_chosen(self) -> None:
+        """Star the chosen version (tick it, if it is a draft), or no more."""
+        if self._chosen is not None:
+            row = self.model.row(self._chosen)
+            if row is not None:
+                self._mark(self.model.index(row))
 
     def discard_chosen(self) -> None:
         if self._chosen is not None:
@@ -208,19 +315,60 @@ class Gallery(QWidget):
         entries = self._run.entries if self._run is not None else []
         selection = self.view.selectionModel()
         selection.blockSignals(True)
-        if self._chosen in entries:
-            index = self.model.index(entries.index(self._chosen))
+        row = self.model.row(self._chosen) if self._chosen in entries else None
+        if row is not None:
+            index = self.model.index(row)
             if self.view.currentIndex() != index or not selection.isSelected(index):
                 self.view.setCurrentIndex(index)  # also scrolls there: not at every report of progress
         else:
-            self._chosen = None
+            if self._chosen not in entries:
+                self._chosen = None
             selection.clear()
         selection.blockSignals(False)
         self.view.viewport().update()
 
     def _update_buttons(self) -> None:
-        self.apply_button.setEnabled(self._chosen is not None)
-        self.discard_button.setEnabled(self._chosen is not None)
+        entry, drafts = self._chosen, self._run is not None and self._run.kind is RunKind.DRAFT
+        ticked = len(self.ticked)
+        self.apply_button.setText("Apply" if not drafts else f"Draw {ticked or 'this'} in full")
+        self.apply_button.setToolTip(
+            "Draw the ticked drafts (or the chosen one) at full resolution (Enter)"
+            if drafts
+            else "Put this version into the picture (Enter or double-click)"
+        )
+        self.apply_button.setEnabled(entry is not None or ticked > 0)
+        for button in (self.discard_button, self.recall):
+            button.setEnabled(entry is not None)
+        self.reroll.setEnabled(entry is not None and can_reroll(entry))
+
+    def _on_sort(self) -> None:
+        self.model.order = Order(self.sort.currentData())  # Qt keeps the text only
+        self.model.opened.clear()
+        self._reshow()
+
+    def _reshow(self) -> None:
+        """Order, stars or ticks have changed."""
+        applied = self.model.applied
+        self.model.show(self._run, ())
+        self.model.applied = applied
+        self._select_chosen()
+        self._update_buttons()
+        self.changed.emit()
+
+    def _mark(self, index: _Index) -> None:
+        """Star a version, tick a draft."""
+        entry = index.data(ENTRY_ROLE) if index.isValid() else None
+        if entry is None:
+            return
+        if entry.candidate.draft:
+            entry.ticked = not entry.ticked
+        else:
+            entry.starred = not entry.starred
+        self._reshow()
+
+    def _open_stack(self, index: _Index) -> None:
+        self.model.opened.add(id(index.data(ENTRY_ROLE)))
+        self._reshow()
 
     def _choose(self, index: _Index) -> None:
         entry = index.data(ENTRY_ROLE) if index.isValid() else None
@@ -229,7 +377,10 @@ class Gallery(QWidget):
 
     def _on_double_click(self, index: _Index) -> None:
         self._choose(index)
-        self.apply_chosen()
+        if self._run is not None and self._run.kind is RunKind.DRAFT and self._chosen is not None:
+            self.full_asked.emit([self._chosen])
+        else:
+            self.apply_chosen()
 
     def _on_entered(self, index: _Index) -> None:
         self._hover(index.data(ENTRY_ROLE))
@@ -243,17 +394,18 @@ class Gallery(QWidget):
 def describe(run: Run) -> str:
     """The line beside the gallery's title."""
     parts = [run.title]
-    done, wanted = len(run.entries), run.settings.samples
+    done, wanted = len(run.entries), run.count
+    noun = "draft" if run.kind is RunKind.DRAFT else "version"
+    if run.kind is RunKind.REROLL:
+        parts.append("drawn again in part")
     if run.state is JobState.QUEUED:
         parts.append("waiting")
     elif run.state is JobState.RUNNING:
-        parts.append(f"{done} of {wanted} versions")
+        parts.append(f"{done} of {wanted} {noun}s")
     elif run.state is JobState.CANCELLED:
-        parts.append(f"cancelled, {done} of {wanted} versions kept")
+        parts.append(f"cancelled, {done} of {wanted} {noun}s kept")
     elif run.state is JobState.FAILED:
-        parts.append(f"failed, {done} of {wanted} versions kept")
+        parts.append(f"failed, {done} of {wanted} {noun}s kept")
     else:
-        parts.append(f"{done} version" + ("s" if done != 1 else ""))
-    if done > 1:
-        parts.append("most likely first")
+        parts.append(f"{done} {noun}" + ("s" if done != 1 else ""))
     return "  ·  ".join(parts)

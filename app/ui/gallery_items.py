@@ -9,6 +9,7 @@ from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath, QPen
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from . import theme
+from .arrange import Order, arranged
 from .icons import pixmap
 from .images import rgb_image
 from .runs import THUMBNAIL_RATIO, Entry, Run
@@ -22,16 +23,19 @@ _Index = QModelIndex | QPersistentModelIndex
 
 
 class CandidateModel(QAbstractListModel):
-    """The entries of a run in rank order, then a place for each one still to come."""
+    """The candidates of a run in the chosen order, then a place for each one still to come."""
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self.run: Run | None = None
         self.applied: Entry | None = None
+        self.order = Order.LIKELY
+        self.opened: set[int] = set()  # stacks whose hidden candidates are shown, by id of the front entry
+        self.behind: dict[int, int] = {}  # how many stand behind an entry, by its id
         self._shown: list[Entry | None] = []
 
     def show(self, run: Run | None, picture_state: tuple[int, ...]) -> None:
-        entries: list[Entry | None] = [] if run is None else [*run.entries, *[None] * run.missing]
+        entries = self._arrange(run)
         if run is not self.run or len(entries) != len(self._shown):
             self.beginResetModel()
             self.run, self._shown = run, entries
@@ -41,6 +45,32 @@ class CandidateModel(QAbstractListModel):
         if entries:
             self.dataChanged.emit(self.index(0), self.index(len(entries) - 1))
 
+    def _arrange(self, run: Run | None) -> list[Entry | None]:
+        if run is None:
+            return []
+        shown: list[Entry | None] = []
+        self.behind = {}
+        for stack in arranged(run.entries, self.order):
+            shown.append(stack.front)
+            if stack.behind and id(stack.front) in self.opened:
+                shown += stack.behind
+            elif stack.behind:
+                self.behind[id(stack.front)] = len(stack.behind)
+        return [*shown, *[None] * run.missing]
+
+    @property
+    def shown(self) -> list[Entry]:
+        """The candidates that can be seen, in order."""
+        return [entry for entry in self._shown if entry is not None]
+
+    def row(self, entry: Entry) -> int | None:
+        return next((row for row, shown in enumerate(self._shown) if shown is entry), None)
+
+    def rank(self, entry: Entry) -> int:
+        """1 for the most likely of its run."""
+        assert self.run is not None
+        return self.run.entries.index(entry) + 1
+
     def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008 (Qt's own default)
         return 0 if parent.isValid() else len(self._shown)
 
@@ -49,13 +79,16 @@ class CandidateModel(QAbstractListModel):
         if role == ENTRY_ROLE:
             return entry
         if role == Qt.ItemDataRole.ToolTipRole and entry is not None:
-            c = entry.candidate
+            c, alike = entry.candidate, self.behind.get(id(entry), 0)
+            stacked = f"\n{alike} more look nearly the same; click the number to see them" if alike else ""
+            rank = self.rank(entry)
             return (
-                f"Rank {index.row() + 1}: {c.nats_per_token:.3f} nats per token (lower is more likely), seed {c.seed}\n"
-                f"Log-likelihood {c.log_likelihood:.1f} over {len(c.tokens)} tokens"
+                f"Rank {rank}: {c.nats_per_token:.3f} nats per token (lower is more likely), seed {c.seed}\n"
+                f"Log-likelihood {c.log_likelihood:.1f} over {len(c.tokens)} tokens{stacked}"
             )
         if role == Qt.ItemDataRole.AccessibleTextRole and entry is not None:
-            return f"Version {index.row() + 1}, {entry.candidate.nats_per_token:.3f} nats per token"
+            star = ", starred" if entry.starred else ""
+            return f"Version {self.rank(entry)}, {entry.candidate.nats_per_token:.3f} nats per token{star}"
         return None
 
     def flags(self, index: _Index) -> Qt.ItemFlag:
@@ -74,13 +107,13 @@ class CandidateDelegate(QStyledItemDelegate):
         entry: Entry | None = index.data(ENTRY_ROLE)
         box: QRectF = QRectF(option.rect)  # type: ignore[attr-defined]
         state = option.state  # type: ignore[attr-defined]
-        frame = QRectF(box.left() + _PAD, box.top() + _PAD, _WIDTH, _HEIGHT)
+        frame = frame_of(box)
         painter.save()
         painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
         if entry is None:
             self._paint_missing(painter, frame, model, index.row())
         else:
-            self._paint_entry(painter, frame, entry, index.row(), model.applied is entry)
+            self._paint_entry(painter, frame, entry, model)
             selected = bool(state & QStyle.StateFlag.State_Selected)
             if selected or state & QStyle.StateFlag.State_MouseOver:
                 painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -92,8 +125,16 @@ class CandidateDelegate(QStyledItemDelegate):
         painter.setBrush(QColor(theme.FIELD))
         painter.setPen(QPen(QColor(theme.EDGE), 1))
         painter.drawRoundedRect(frame.adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
-        run = model.run
-        if run is not None and run.fraction > 0 and row < len(run.entries) + run.batch:
+        run, waiting = model.run, row - len(model.shown)
+        if run is None:
+            return
+        sketch = run.pending_previews[waiting] if waiting < run.missing else None
+        if sketch is not None:
+            painter.setOpacity(0.75)
+            self._paint_picture(painter, frame, sketch)
+            painter.setOpacity(1.0)
+            self._badge(painter, frame, "sketch", 52)
+        if run.fraction > 0 and waiting < run.batch:
             bar = QRectF(frame.left() + 40, frame.center().y() - 2, frame.width() - 80, 4)
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(QColor(theme.EDGE))
@@ -102,38 +143,76 @@ class CandidateDelegate(QStyledItemDelegate):
             bar.setWidth(bar.width() * run.batch_fraction)
             painter.drawRoundedRect(bar, 2, 2)
 
-    def _paint_entry(self, painter: QPainter, frame: QRectF, entry: Entry, row: int, applied: bool) -> None:
+    def _paint_picture(self, painter: QPainter, frame: QRectF, picture: np.ndarray) -> None:
         ratio = painter.device().devicePixelRatioF()
         path = QPainterPath()
         path.addRoundedRect(frame, 4, 4)
         painter.save()
         painter.setClipPath(path)
-        painter.drawImage(frame, thumbnail(entry.picture, round(_WIDTH * ratio), round(_HEIGHT * ratio)))
+        painter.drawImage(frame, thumbnail(picture, round(_WIDTH * ratio), round(_HEIGHT * ratio)))
         painter.restore()
-        self._badge(painter, frame, str(row + 1))
-        if applied:
-            plate = QRectF(frame.right() - 28, frame.top() + 6, 22, 20)
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(QColor("#2f6f3e"))
-            painter.drawRoundedRect(plate, 4, 4)
-            painter.drawPixmap(plate.adjusted(3, 2, -3, -2).topLeft(), pixmap("check", 16, ratio, "#ffffff"))
+
+    def _paint_entry(self, painter: QPainter, frame: QRectF, entry: Entry, model: CandidateModel) -> None:
+        ratio, applied, draft = painter.device().devicePixelRatioF(), model.applied is entry, entry.candidate.draft
+        behind = model.behind.get(id(entry), 0)
+        if behind:
+            painter.setPen(QPen(QColor(theme.QUIET), 1))
+            painter.setBrush(QColor(theme.FIELD))
+            for shift in (5, 2.5):
+                painter.drawRoundedRect(frame.adjusted(shift, -shift, shift, -frame.height() + 12), 4, 4)
+        self._paint_picture(painter, frame, entry.picture)
+        self._badge(painter, frame, str(model.rank(entry)))
+        if behind:
+            self._plate(painter, stack_box(frame), f"+{behind}")
+        if draft:
+            self._mark(painter, mark_box(frame), "check" if entry.ticked else "", "#2c6fb3", ratio)
+        else:
+            name, color = ("star-on", "#f2c14e") if entry.starred else ("star", "#ffffff")
+            box = mark_box(frame)
+            self._plate(painter, box, "")
+            painter.drawPixmap(box.adjusted(4, 3, 0, 0).topLeft(), pixmap(name, 16, ratio, color))
         text = QRectF(frame.left() + 1, frame.bottom() + 6, frame.width() - 2, 16)
         painter.setPen(QColor(theme.TEXT))
         painter.drawText(text, Qt.AlignmentFlag.AlignLeft, f"{entry.candidate.nats_per_token:.3f} nats/token")
         font = painter.font()
         font.setPixelSize(11)
         painter.setFont(font)
-        painter.setPen(QColor(theme.QUIET))
-        note = "  ·  applied" if applied else ""
+        painter.setPen(QColor(theme.GOOD if applied else theme.QUIET))
+        note = "  ·  applied" if applied else "  ·  draft" if draft else ""
         painter.drawText(text.translated(0, 17), Qt.AlignmentFlag.AlignLeft, f"seed {entry.candidate.seed}{note}")
 
-    def _badge(self, painter: QPainter, frame: QRectF, text: str) -> None:
-        plate = QRectF(frame.left() + 6, frame.top() + 6, 12 + 8 * len(text), 20)
+    def _mark(self, painter: QPainter, box: QRectF, name: str, color: str, ratio: float) -> None:
+        """A tick box."""
+        painter.setPen(QPen(QColor("#e8e8e8"), 1.2))
+        painter.setBrush(QColor(color) if name else QColor(15, 15, 15, 205))
+        painter.drawRoundedRect(box.adjusted(1, 0, -1, 0), 4, 4)
+        if name:
+            painter.drawPixmap(box.adjusted(4, 2, 0, 0).topLeft(), pixmap(name, 16, ratio, "#ffffff"))
+
+    def _badge(self, painter: QPainter, frame: QRectF, text: str, width: float | None = None) -> None:
+        self._plate(painter, QRectF(frame.left() + 6, frame.top() + 6, width or 12 + 8 * len(text), 20), text)
+
+    def _plate(self, painter: QPainter, plate: QRectF, text: str) -> None:
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(15, 15, 15, 205))
         painter.drawRoundedRect(plate, 4, 4)
         painter.setPen(QColor("white"))
         painter.drawText(plate, Qt.AlignmentFlag.AlignCenter, text)
+
+
+def frame_of(item: QRectF) -> QRectF:
+    """The picture of an item."""
+    return QRectF(item.left() + _PAD, item.top() + _PAD, _WIDTH, _HEIGHT)
+
+
+def mark_box(frame: QRectF) -> QRectF:
+    """Where the star (or a draft's tick) is drawn and clicked."""
+    return QRectF(frame.right() - 30, frame.top() + 6, 24, 22)
+
+
+def stack_box(frame: QRectF) -> QRectF:
+    """Where the number of those behind is drawn and clicked."""
+    return QRectF(frame.right() - 38, frame.bottom() - 26, 32, 20)
 
 
 def thumbnail(picture: np.ndarray, width: int, height: int) -> QImage:

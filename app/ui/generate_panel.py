@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from models.request import SamplingSettings, Window
+from models.request import LABEL_STRENGTH, SKETCH_STRENGTH, SamplingSettings, Window
 
 from .icons import icon
 
@@ -44,6 +44,7 @@ class GeneratePanel(QWidget):
     """Settings and buttons; knows nothing of the engine."""
 
     generate_clicked = Signal()
+    drafts_clicked = Signal()
     cancel_clicked = Signal()
     window_changed = Signal()
     count_changed = Signal()
@@ -72,6 +73,13 @@ class GeneratePanel(QWidget):
         self.temperature.setToolTip("Below 1: safer and plainer. Above 1: bolder and rougher")
         self.top_k = _spin(0, 4096, 100, "Draw each token from the k most likely ones only")
         self.top_k.setSpecialValueText(_ALL)
+        self.strength = QDoubleSpinBox()
+        self.strength.lineEdit().setTextMargins(*FIELD_MARGINS)
+        self.strength.setRange(1.0, 10.0)
+        self.strength.setDecimals(1)
+        self.strength.setSingleStep(0.5)
+        self.strength.setValue(LABEL_STRENGTH)
+        self.strength.setToolTip("How strongly the labels are insisted on. 1: as learned, and twice as fast")
         self.estimate = QLabel()
         self.estimate.setWordWrap(True)
         self.estimate.setProperty("quiet", True)
@@ -81,6 +89,10 @@ class GeneratePanel(QWidget):
         self.generate.setProperty("primary", True)
         self.generate.setMinimumHeight(30)
         self.generate.clicked.connect(self.generate_clicked)
+        self.drafts = QPushButton("Drafts")
+        self.drafts.setMinimumHeight(30)
+        self.drafts.setToolTip("Quick sketches at 256 px: tick those that deserve the full drawing (Shift+Enter)")
+        self.drafts.clicked.connect(self.drafts_clicked)
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(False)
@@ -107,16 +119,18 @@ class GeneratePanel(QWidget):
             ("&Temperature", self.temperature, 0, 1),
             ("Top-&k", self.top_k, 0, 2),
             ("&Window", self.window, 3, 0),
-            ("&Seed", self.seed, 3, 1),
+            ("Label s&trength", self.strength, 3, 1),
+            ("&Seed", self.seed, 6, 0),
         )
         for text, field, row, column in places:
             form.addWidget(_caption(text, field), row, column)
             field.setAccessibleName(text.replace("&", ""))
             if field is self.seed:
-                form.addLayout(seed, row + 1, column, 1, 2)
+                form.addLayout(seed, row + 1, column, 1, 3)
             else:
                 form.addWidget(field, row + 1, column)
         form.setRowMinimumHeight(2, 4)
+        form.setRowMinimumHeight(5, 4)
         for column in range(3):
             form.setColumnMinimumWidth(column, 86)
             form.setColumnStretch(column, 1)
@@ -128,7 +142,11 @@ class GeneratePanel(QWidget):
         layout.setSpacing(9)
         layout.addLayout(form)
         layout.addWidget(self.estimate)
-        layout.addWidget(self.generate)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(8)
+        buttons.addWidget(self.drafts, 1)
+        buttons.addWidget(self.generate, 2)
+        layout.addLayout(buttons)
         layout.addWidget(self.bar)
         layout.addLayout(running)
         self.setMaximumHeight(self.sizeHint().height())
@@ -156,7 +174,18 @@ class GeneratePanel(QWidget):
             seed=self.seed.value(),
             temperature=round(self.temperature.value(), 3),
             top_k=self.top_k.value() or None,
+            label_strength=round(self.strength.value(), 1),
+            sketch_strength=SKETCH_STRENGTH,
         )
+
+    def show_settings(self, settings: SamplingSettings) -> None:
+        """Put the settings of an earlier run back, its seed locked."""
+        self.count.setValue(settings.samples)
+        self.temperature.setValue(settings.temperature)
+        self.top_k.setValue(settings.top_k or 0)
+        self.strength.setValue(settings.label_strength)
+        self.seed.setValue(settings.seed)
+        self.lock.setChecked(True)
 
     def _on_lock(self, locked: bool) -> None:
         self.lock.setIcon(icon("lock" if locked else "unlock"))
@@ -169,6 +198,7 @@ class GeneratePanel(QWidget):
     def set_estimate(self, estimate: Estimate, hint: str = "Paint an area that should change.") -> None:
         """Show the cost of the next run; without windows the hint says what is missing and Generate is off."""
         self.generate.setEnabled(bool(estimate.windows))
+        self.drafts.setEnabled(bool(estimate.windows))
         if not estimate.windows:
             self.estimate.setText(hint)
             return

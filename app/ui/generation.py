@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from PySide6.QtCore import QObject, Signal
 
+from app.document.brush import Point
+from app.document.shapes import polygon
 from app.worker.engine_thread import EngineThread
 from app.worker.job_queue import JobQueue
 from app.worker.jobs import EngineInfo, Found, Job, JobEnd, JobProgress, JobState
 from app.worker.tasks import TaskThread
+from models.config import GUIDE_RESOLUTION
 from models.errors import ScenebrushError
-from models.request import NOT_PAINTED
+from models.request import NOT_PAINTED, EditRequest, Reroll, Speed
 
 from .canvas import Canvas
 from .gallery import Gallery
 from .generate_panel import Estimate, GeneratePanel
 from .message_bar import Kind
-from .runs import Entry, Run, crop_around, pruned
+from .runs import Entry, Run, RunKind, crop_around, pruned
 from .session import Session
 
 _KEPT = "Photo and paint are as they were."
 _STAGES = {
     "encode": "Reading the photo",
     "guide": "Sketching",
+    "sketch": "Sketching",
     "sga": "Drawing",
     "decode": "Developing",
     "blend": "Blending",
@@ -50,11 +56,12 @@ class GenerationController(QObject):
         self.queue = JobQueue(engine, self)
         self.runs: list[Run] = []
         self._estimate = Estimate()
-        self._seconds_per_token: float | None = None
+        self._speeds: dict[int, Speed] = {}
         self._unavailable = "Loading the model…"
         self._problem = ""  # why the paint cannot be planned
         engine.opened.connect(self._on_opened)
         engine.open_failed.connect(self._on_open_failed)
+        engine.measured.connect(self._on_measured)
         engine.job_progressed.connect(self._on_progress)
         engine.candidate_found.connect(self._on_candidate)
         self.queue.state_changed.connect(self._on_state)
@@ -62,6 +69,7 @@ class GenerationController(QObject):
         session.document_replaced.connect(self._on_document)
         session.settled.connect(self._on_settled)
         panel.generate_clicked.connect(self.generate)
+        panel.drafts_clicked.connect(self.generate_drafts)
         panel.cancel_clicked.connect(self.cancel)
         panel.window_changed.connect(self.plan)
         panel.count_changed.connect(self._show_estimate)
@@ -69,6 +77,12 @@ class GenerationController(QObject):
         gallery.apply_asked.connect(self.apply)
         gallery.discard_asked.connect(self._discard)
         gallery.run_step_asked.connect(self._step_run)
+        gallery.full_asked.connect(self.draw_full)
+        gallery.reroll_asked.connect(self.reroll)
+        gallery.patch_asked.connect(lambda _: canvas.outline_patch())
+        gallery.recall_asked.connect(self.recall)
+        gallery.heat_toggled.connect(canvas.show_heat)
+        canvas.patch_outlined.connect(self.reroll_patch)
         canvas.preview_accepted.connect(gallery.apply_chosen)
         canvas.preview_left.connect(gallery.leave_preview)
         self._show_estimate()
@@ -104,15 +118,38 @@ class GenerationController(QObject):
             hint = "Open a photo to begin."
         elif self._problem:
             hint = self._problem
-        if self._seconds_per_token is not None:
-            seconds = self._seconds_per_token * estimate.tokens * self._panel.count.value()
-            estimate = Estimate(estimate.windows, estimate.tokens, seconds)
-        self._panel.set_estimate(estimate, hint)
+        self._panel.set_estimate(replace(estimate, seconds=self._seconds(estimate)), hint)
+
+    def _seconds(self, estimate: Estimate) -> float | None:
+        """How long a full run would take, as measured on this machine; None before it was measured."""
+        largest = max((window.resolution for window in estimate.windows), default=0)
+        speed = self._speeds.get(largest)
+        if speed is None:
+            return None
+        return speed.fixed * len(estimate.windows) + speed.per_token * estimate.tokens * self._panel.count.value()
+
+    def _on_measured(self, speeds: dict[int, Speed]) -> None:
+        self._speeds = {**speeds, **self._speeds}  # a real run tells more
+        self._show_estimate()
+
+    def _measured(self, run: Run, seconds: float) -> None:
+        """Learn from a finished run."""
+        windows = run.entries[0].candidate.windows if run.entries else ()
+        if windows:
+            self._speeds[max(w.resolution for w in windows)] = Speed(0.0, seconds / (run.tokens * run.count))
+            self._show_estimate()
 
     # running ------------------------------------------------------------------------------------------------------
 
     def generate(self) -> None:
         """Queue a run for what is painted now."""
+        self._generate(draft=False)
+
+    def generate_drafts(self) -> None:
+        """Queue quick drafts at 256 for what is painted now; where all windows are that small, full versions."""
+        self._generate(draft=any(window.resolution > GUIDE_RESOLUTION for window in self._estimate.windows))
+
+    def _generate(self, draft: bool) -> None:
         self._session.end_stroke()
         document = self._session.document
         if document is None or self._engine.engine is None or not document.anything_painted:
@@ -124,13 +161,65 @@ class GenerationController(QObject):
         except ScenebrushError as error:
             self.message.emit(Kind.WARNING, str(error))
             return
+        kind = RunKind.DRAFT if draft else RunKind.FULL
+        self._submit(replace(request, draft=draft), kind, self._estimate.tokens)
+
+    def draw_full(self, entries: list[Entry]) -> None:
+        """Queue the full drawing of drafts of the shown run."""
+        run = self._gallery.run
+        if run is None or run.request is None:
+            return
+        drafts = tuple(entry.candidate for entry in entries)
+        tokens = sum(window.resolution**2 for window in drafts[0].windows) // GUIDE_RESOLUTION**2
+        request = replace(run.request, draft=False, drafts=drafts)
+        self._submit(request, RunKind.FULL, max(1, tokens) * len(drafts[0].tokens))
+        for entry in entries:
+            entry.ticked = False
+
+    def reroll(self, entry: Entry, share: float) -> None:
+        """Queue new versions of a candidate, its least likely share (0–1) of tokens drawn again."""
+        self._reroll(Reroll.worst(entry.candidate, share))
+
+    def reroll_patch(self, corners: list[Point]) -> None:
+        """Queue new versions of the chosen candidate, drawn again inside an outline."""
+        entry, document = self._gallery.chosen, self._session.document
+        if entry is None or document is None:
+            return
+        rect, mask = polygon(corners, document.bounds)
+        region = np.zeros(document.paint.shape, bool)
+        if not rect.empty:
+            region[rect.slices] = mask
+        try:
+            self._reroll(Reroll.inside(entry.candidate, region))
+        except ScenebrushError:
+            self.message.emit(Kind.INFO, "Nothing of this version lies inside the outline. Outline a part of the edit.")
+
+    def _reroll(self, reroll: Reroll) -> None:
+        run = self._gallery.run
+        if run is None or run.request is None:
+            return
+        settings = self._panel.take_settings()
+        request = replace(run.request, settings=settings, draft=False, drafts=(), reroll=reroll)
+        self._submit(request, RunKind.REROLL, sum(int(tokens.sum()) for tokens in reroll.tokens))
+
+    def _submit(self, request: EditRequest, kind: RunKind, tokens: int) -> None:
+        document = self._session.document
+        assert document is not None
         crop = crop_around(request.paint, document.bounds)
         job = self.queue.submit(request)
         title = self._title(request.paint)
-        run = Run(job.number, title, request.paint, request.settings, self._estimate.tokens, crop)
+        run = Run(job.number, title, request.paint, request.settings, tokens, crop, request=request, kind=kind)
         self.runs = pruned([*self.runs, run])
         self._canvas.set_preview(None)
         self._show_run(run)
+
+    def recall(self, entry: Entry | None) -> None:
+        """Put the settings of the shown run, and the seed of one of its versions, back into the panel."""
+        run = self._gallery.run
+        if run is not None:
+            seed = run.settings.seed if entry is None else entry.candidate.seed
+            self._panel.show_settings(replace(run.settings, seed=seed))
+            self.message.emit(Kind.INFO, f"Settings and seed {seed} are back; the seed is locked.")
 
     def cancel(self) -> None:
         """Stop the run that is being drawn; its finished versions stay."""
@@ -164,6 +253,10 @@ class GenerationController(QObject):
         if run is None or run.state.terminal:
             return
         run.fraction = progress.fraction
+        document = self._session.document
+        if document is not None:
+            for index, patch in zip(progress.step.candidates, progress.step.previews, strict=False):
+                run.preview(index, patch, document)
         if progress.step.stage in ("guide", "sga"):
             run.batch = max(1, len(progress.step.candidates))
         self._show_progress(_STAGES.get(progress.step.stage, ""))
@@ -179,9 +272,9 @@ class GenerationController(QObject):
         run = self._run(end.job)
         if run is not None:
             run.state = end.state
-            if end.state is JobState.FINISHED and run.tokens:
-                self._seconds_per_token = end.seconds / (run.tokens * run.settings.samples)
-                self._show_estimate()
+            run.previews.clear()
+            if end.state is JobState.FINISHED and run.tokens and run.kind is RunKind.FULL:
+                self._measured(run, end.seconds)
             if end.state is JobState.FAILED:
                 self.message.emit(Kind.ERROR, f"{end.message.rstrip('.')}. {_KEPT}")
             self._refresh(run)
@@ -240,9 +333,11 @@ class GenerationController(QObject):
         if entry is None or run is None or entry not in run.entries:
             self._canvas.set_preview(None)
             return
-        rank = run.entries.index(entry) + 1
-        caption = f"Version {rank} of {len(run.entries)}  ·  {entry.candidate.nats_per_token:.3f} nats/token"
-        caption += "  ·  Enter applies, Esc goes back" if entry is self._gallery.chosen else ""
+        rank, draft = run.entries.index(entry) + 1, entry.candidate.draft
+        caption = f"{'Draft' if draft else 'Version'} {rank} of {len(run.entries)}"
+        caption += f"  ·  {entry.candidate.nats_per_token:.3f} nats/token"
+        if entry is self._gallery.chosen:
+            caption += f"  ·  Enter {'draws it in full' if draft else 'applies'}, Esc goes back"
         self._canvas.set_preview(entry.candidate, run.paint, caption)
 
     def _step_run(self, step: int) -> None:
@@ -266,6 +361,7 @@ class GenerationController(QObject):
 
     def _on_opened(self, info: EngineInfo) -> None:
         self._panel.set_resolutions(info.resolutions)
+        self._engine.measure()
         self.plan()
 
     def _on_open_failed(self, message: str) -> None:

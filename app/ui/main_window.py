@@ -130,11 +130,17 @@ class MainWindow(QMainWindow):
         runs = self.generation
         add.menu("&Generate", [
             Command("generate", "&Generate", runs.generate, ("Ctrl+Return", "Ctrl+Enter")),
+            Command("drafts", "Quick &drafts", runs.generate_drafts, ("Shift+Return", "Shift+Enter")),
+            None,
             Command("cancel", "&Cancel the run", runs.cancel, ("Shift+X",)),
             Command("cancel-all", "Cancel &all runs", runs.cancel_all, ("Ctrl+Shift+X",)),
             None,
             Command("apply", "&Apply the chosen version", self.gallery.apply_chosen),
-            Command("discard", "&Discard the chosen version", self.gallery.discard_chosen),
+            Command("star", "&Star the chosen version", self.gallery.star_chosen, (".",)),
+            Command("reroll", "&Re-roll the least likely 20 %", lambda: self.gallery.reroll_chosen(0.2), ("R",)),
+            Command("reroll-patch", "Re-roll a &patch…", self.gallery.patch_chosen, ("Shift+R",)),
+            Command("uncertainty", "Show or hide the &uncertainty", self.gallery.heat.toggle, ("U",)),
+            Command("discard", "D&iscard the chosen version", self.gallery.discard_chosen),
         ])  # fmt: skip
         add.label_keys(self.palette_panel.label_in_slot)
         self.options.fill(add)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy as np
 from app.document.document import Document
 from app.document.geometry import Rect
 from app.worker.jobs import JobState
-from models.request import NOT_PAINTED, Candidate, SamplingSettings
+from models.request import NOT_PAINTED, Candidate, EditRequest, Patch, SamplingSettings
 
 from .tiles import reduced
 
@@ -18,18 +20,33 @@ _KEPT_WIDTH = 640  # pixels: enough for a thumbnail on a display of three device
 _KEPT_BYTES = 500_000_000  # of older runs
 
 
+class RunKind(enum.StrEnum):
+    FULL = "full"
+    DRAFT = "draft"
+    REROLL = "re-roll"
+
+
 @dataclass(eq=False)
 class Entry:
-    """One candidate in the gallery. picture: its crop (h, w, 3) uint8. step: the undo step that applied it."""
+    """One candidate in the gallery. picture: its crop (h, w, 3) uint8. step: the undo step that applied it.
+
+    starred: the user marked it. ticked: a draft that is to be drawn in full.
+    """
 
     candidate: Candidate
     picture: np.ndarray
     step: int | None = None
+    starred: bool = False
+    ticked: bool = False
 
 
 @dataclass(eq=False)
 class Run:
-    """One job as the gallery shows it. paint: of its request. entries: ranked, best first."""
+    """One job as the gallery shows it. paint: of its request. entries: ranked, best first.
+
+    request: what was asked, for drawing more of it. previews: crops (h, w, 3) uint8 of candidates that are not
+    finished yet, by candidate number.
+    """
 
     job: int
     title: str
@@ -42,19 +59,33 @@ class Run:
     batch: int = 1  # candidates being drawn side by side
     entries: list[Entry] = field(default_factory=list)
     discarded: int = 0
+    request: EditRequest | None = None
+    kind: RunKind = RunKind.FULL
+    previews: dict[int, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """Candidates asked for."""
+        return self.settings.samples if self.request is None else self.request.count
 
     @property
     def missing(self) -> int:
         """Candidates still to come."""
         if self.state.terminal:
             return 0
-        return max(0, self.settings.samples - len(self.entries) - self.discarded)
+        return max(0, self.count - len(self.entries) - self.discarded)
+
+    @property
+    def pending_previews(self) -> list[np.ndarray | None]:
+        """A preview, if there is one, for each candidate still to come, in drawing order."""
+        shown: list[np.ndarray | None] = list(dict(sorted(self.previews.items())).values())[: self.missing]
+        return shown + [None] * (self.missing - len(shown))
 
     @property
     def batch_fraction(self) -> float:
         """How far the candidates being drawn now are, 0–1."""
         finished = len(self.entries) + self.discarded
-        return min(1.0, max(0.0, (self.fraction * self.settings.samples - finished) / self.batch))
+        return min(1.0, max(0.0, (self.fraction * self.count - finished) / self.batch))
 
     @property
     def nbytes(self) -> int:
@@ -65,12 +96,19 @@ class Run:
         """Put a finished candidate at its rank."""
         from models.ranking import rank  # here: it loads torch, which the engine thread has done by now
 
-        region = document.candidate_region(candidate, self.paint, self.crop)
-        level = max(0, (region.shape[1] // _KEPT_WIDTH).bit_length() - 1)
-        entry = Entry(candidate, reduced(region, level))
+        self.previews.pop(candidate.index, None)
+        entry = Entry(candidate, self._thumbnail(candidate.patches, document))
         by_candidate = {id(e.candidate): e for e in [*self.entries, entry]}
         self.entries = [by_candidate[id(c)] for c in rank([e.candidate for e in [*self.entries, entry]])]
         return entry
+
+    def preview(self, index: int, patch: Patch, document: Document) -> None:
+        """Show a sketch of candidate `index` in its place until it is finished."""
+        self.previews[index] = self._thumbnail((patch,), document)
+
+    def _thumbnail(self, patches: Sequence[Patch], document: Document) -> np.ndarray:
+        region = document.region_with(patches, self.paint, self.crop)
+        return reduced(region, max(0, (region.shape[1] // _KEPT_WIDTH).bit_length() - 1))
 
     def discard(self, entry: Entry) -> None:
         self.entries.remove(entry)
@@ -83,14 +121,13 @@ class Run:
 
 
 def pruned(runs: list[Run]) -> list[Run]:
-    """The newest runs that fit into memory; at least the last one."""
+    """The newest runs that fit into memory, at least the last one; runs with a star are kept in any case."""
     kept: list[Run] = []
     total = 0
     for run in reversed(runs):
         total += run.nbytes
-        if kept and total > _KEPT_BYTES:
-            break
-        kept.insert(0, run)
+        if not kept or total <= _KEPT_BYTES or any(entry.starred for entry in run.entries):
+            kept.insert(0, run)
     return kept
 
 

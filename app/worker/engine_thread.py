@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from PySide6.QtCore import QObject, QThread, Signal
 
+from models.config import GUIDE_RESOLUTION
 from models.errors import ScenebrushError
 from models.request import Cancelled, Progress
 
@@ -32,6 +33,7 @@ class EngineThread(QThread):
 
     opened = Signal(object)  # EngineInfo
     open_failed = Signal(str)
+    measured = Signal(object)  # dict[int, Speed] by resolution
     labels_suggested = Signal(object)  # Suggestion
     suggestion_failed = Signal(str)
     job_started = Signal(int)
@@ -58,6 +60,10 @@ class EngineThread(QThread):
         """Ask for a label map of (H, W, 3) uint8; only the newest wish is worked on."""
         self._wanted_suggestion = number
         self._work.put(lambda: self._suggest(number, photo))
+
+    def measure(self) -> None:
+        """Ask how fast this machine draws; a measurement that fails is only logged."""
+        self._work.put(self._measure)
 
     def run_job(self, job: Job) -> None:
         self._work.put(lambda: self._run_job(job))
@@ -96,6 +102,14 @@ class EngineThread(QThread):
         labels.setflags(write=False)
         self.labels_suggested.emit(Suggestion(number, labels))
 
+    def _measure(self) -> None:
+        if self._engine is None or self._stopping:
+            return
+        try:
+            self.measured.emit(self._engine.measure())
+        except Exception:
+            log.exception("the speed could not be measured")
+
     def _run_job(self, job: Job) -> None:
         started = time.perf_counter()
         self._current = job
@@ -119,14 +133,15 @@ class EngineThread(QThread):
         job.cancel.check()
         request = job.request
         windows = self._engine.plan(request.paint, request.window)
-        meter = ProgressMeter(request.settings.samples, [window.resolution for window in windows])
+        resolutions = [GUIDE_RESOLUTION if request.draft else window.resolution for window in windows]
+        meter = ProgressMeter(request.count, resolutions)
         last = 0.0
 
         def report(step: Progress) -> None:
             nonlocal last
             fraction = meter.update(step)
             now = time.perf_counter()
-            if now - last >= PROGRESS_INTERVAL:
+            if step.previews or now - last >= PROGRESS_INTERVAL:
                 last = now
                 self.job_progressed.emit(JobProgress(job.number, fraction, step))
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from models.config import LabelSet
-from models.request import CancelToken, Candidate, EditRequest, Progress, Window
+from models.request import CancelToken, Candidate, EditRequest, Progress, Speed, Window
 
 
 class Engine(Protocol):
@@ -25,6 +25,8 @@ class Engine(Protocol):
     def plan(self, paint: np.ndarray, window: str | int = "auto") -> tuple[Window, ...]: ...
 
     def count_tokens(self, paint: np.ndarray, window: str | int = "auto") -> int: ...
+
+    def measure(self) -> dict[int, Speed]: ...
 
     def run(
         self, request: EditRequest, cancel: CancelToken, progress: Callable[[Progress], None]
@@ -98,7 +100,8 @@ class Suggestion:
 
 def frozen_candidate(candidate: Candidate) -> Candidate:
     """The same candidate with its arrays made read-only: both threads may read it for as long as they like."""
-    arrays = [candidate.tokens, candidate.token_log_likelihoods, *candidate.codes]
+    arrays = [candidate.tokens, candidate.token_log_likelihoods]
+    arrays += [*candidate.codes, *candidate.surprise, *candidate.guide_codes]
     for patch in candidate.patches:
         arrays += [patch.pixels, patch.mask]
     for array in arrays:

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.config import Label, LabelSet
 from models.errors import DeviceError
-from models.request import NOT_PAINTED, CancelToken, Candidate, EditRequest, Patch, Progress, Window
+from models.request import NOT_PAINTED, CancelToken, Candidate, EditRequest, Patch, Progress, Speed, Window
 
 LABELS = LabelSet(
     "landscape-20",
@@ -83,12 +83,18 @@ class FakeEngine:
             total += int((cells > 0).sum())
         return total
 
+    def measure(self) -> dict[int, Speed]:
+        return {side: Speed(0.1, self.step_seconds + 0.01) for side in self.resolutions}
+
     def run(
         self, request: EditRequest, cancel: CancelToken, progress: Callable[[Progress], None]
     ) -> Iterator[Candidate]:
         self.runs.append(request)
         progress(Progress("encode", 1, 1))
-        for k in range(request.settings.samples):
+        if not request.draft:
+            sketches = tuple(self._candidate(request, k).patches[0] for k in range(request.count))
+            progress(Progress("sketch", 1, 1, tuple(range(request.count)), sketches))
+        for k in range(request.count):
             for step in range(self.steps):
                 cancel.check()
                 if self.fail_with is not None and step == self.steps // 2:
@@ -98,7 +104,7 @@ class FakeEngine:
             yield self._candidate(request, k)
 
     def _candidate(self, request: EditRequest, k: int) -> Candidate:
-        seed = request.settings.seed + k
+        seed = request.seed(k)
         rng = np.random.default_rng(seed)
         patches = []
         for w in self.plan(request.paint, request.window):
@@ -115,7 +121,28 @@ class FakeEngine:
             patches.append(Patch(x, y, pixels, paint != NOT_PAINTED))
         tokens = rng.integers(0, 1024, max(1, self.count_tokens(request.paint, request.window)))
         likelihoods = -rng.uniform(3.5, 6.5) - rng.random(len(tokens))
-        return Candidate(k, seed, tokens, likelihoods, float(likelihoods.sum()) * 0.9, tuple(patches), (tokens,))
+        windows, rng = self.plan(request.paint, request.window), np.random.default_rng(seed)
+        sides = [(256 if request.draft else w.resolution) // 16 for w in windows]
+        surprise = []
+        for w, side in zip(windows, sides, strict=True):
+            part = np.zeros((w.side, w.side), np.float32)
+            inside = request.paint[max(0, w.y) : w.y + w.side, max(0, w.x) : w.x + w.side] != NOT_PAINTED
+            part[: inside.shape[0], : inside.shape[1]] = inside
+            cells = cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA) > 0
+            surprise.append(np.where(cells, rng.uniform(0, 9, (side, side)), np.nan).astype(np.float32))
+        return Candidate(
+            k,
+            seed,
+            tokens,
+            likelihoods,
+            float(likelihoods.sum()) * 0.9,
+            tuple(patches),
+            tuple(np.zeros((side, side), np.int64) for side in sides),
+            windows,
+            tuple(surprise),
+            tuple(np.zeros((16, 16), np.int64) for _ in windows),
+            request.draft,
+        )
 
 
 def out_of_memory() -> DeviceError:

@@ -130,7 +130,7 @@ def test_that_at_most_twenty_reports_a_second_arrive_and_never_fall(start, qtbot
     thread.job_progressed.connect(lambda progress: fractions.append(progress.fraction))
     queue.submit(request(samples=2))
     qtbot.waitUntil(lambda: len(ends) == 1, timeout=20_000)
-    assert 2 <= len(fractions) <= 20 * ends[0].seconds + 1
+    assert 2 <= len(fractions) <= 20 * ends[0].seconds + 2  # one more for the sketches
     assert fractions == sorted(fractions)
     assert fractions[-1] <= 1
 
