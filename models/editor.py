@@ -19,7 +19,7 @@ from torch import Tensor
 from .blend import BLEND_MARGIN, blend
 from .blocks import BlockLists
 from .checkpoint import Checkpoint, default_checkpoint_folder, load_checkpoint
-from .config import GUIDE_RESOLUTION, LabelSet, Semantics
+from .config import GUIDE_RESOLUTION, TOKEN_PIXELS, LabelSet, Semantics
 from .device import DeviceChoice, choose_device, estimate_bytes, out_of_memory
 from .errors import CheckpointError, DeviceError, RequestError
 from .guiding import guide_block_lists
@@ -123,22 +123,26 @@ class SceneEditor:
         return sum(int(self.encoder.tokens(cut(painted, w), w.resolution)[1].sum()) for w in windows)
 
     def measure(self) -> dict[int, Speed]:
-        """Draw a small edit at each resolution up to 512 and take the time; larger ones are taken to be as fast."""
+        """Draw small edits at each resolution up to 512 and take the time; larger ones are taken to be as fast."""
         speeds: dict[int, Speed] = {}
         for resolution in self.resolutions:
             if resolution > 512:
                 speeds[resolution] = speeds[max(speeds)]
                 continue
-            photo = np.full((resolution, resolution, 3), 128, np.uint8)
-            labels, paint = np.zeros(photo.shape[:2], np.uint8), np.full(photo.shape[:2], NOT_PAINTED, np.uint8)
-            middle = slice(resolution // 2 - 32, resolution // 2 + 32)
-            paint[middle, middle] = min(1, len(self.label_set) - 1)
-            settings = SamplingSettings(2, label_strength=LABEL_STRENGTH, sketch_strength=SKETCH_STRENGTH)
-            candidate, _ = self.run(EditRequest(photo, labels, paint, settings, resolution))
-            seconds = self.timings.seconds
-            drawing = seconds.get("sga", seconds["guide"]) / (2 * len(candidate.tokens))
-            speeds[resolution] = Speed(sum(seconds.values()) - drawing * 2 * len(candidate.tokens), drawing)
+            (few, short), (many, long) = (self._time_an_edit(resolution, tokens) for tokens in (2, 6))
+            per_token = max(0.0, long - short) / (many - few)
+            speeds[resolution] = Speed(max(0.0, long - per_token * many), per_token)
         return speeds
+
+    def _time_an_edit(self, resolution: int, side: int) -> tuple[int, float]:
+        """Tokens drawn (of both candidates) and seconds of an edit of side x side tokens."""
+        photo = np.full((resolution, resolution, 3), 128, np.uint8)
+        labels, paint = np.zeros(photo.shape[:2], np.uint8), np.full(photo.shape[:2], NOT_PAINTED, np.uint8)
+        paint[: side * TOKEN_PIXELS, : side * TOKEN_PIXELS] = len(self.label_set) - 1
+        settings = SamplingSettings(2, label_strength=LABEL_STRENGTH, sketch_strength=SKETCH_STRENGTH)
+        started = time.perf_counter()
+        candidates = list(self.run(EditRequest(photo, labels, paint, settings, resolution)))
+        return sum(len(c.tokens) for c in candidates), time.perf_counter() - started
 
     def estimate_bytes(self, paint: np.ndarray, window: str | int = "auto", samples: int = 4) -> int:
         """About how much memory, beyond the loaded weights, an edit takes; 0 when nothing is painted."""

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QSpinBox,
     QToolButton,
     QVBoxLayout,
@@ -24,6 +25,7 @@ from PySide6.QtWidgets import (
 from models.request import LABEL_STRENGTH, SKETCH_STRENGTH, SamplingSettings, Window
 
 from .icons import icon
+from .queue_list import QueueList
 
 MAX_SEED = 2**31 - 1  # what a spin box holds
 MAX_VERSIONS = 64
@@ -101,6 +103,7 @@ class GeneratePanel(QWidget):
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("Stop this run and keep the versions that are finished (Shift+X)")
         self.cancel.clicked.connect(self.cancel_clicked)
+        self.queue = QueueList()
         self._lay_out()
         self._on_lock(False)
         self.set_estimate(Estimate())
@@ -149,7 +152,8 @@ class GeneratePanel(QWidget):
         layout.addLayout(buttons)
         layout.addWidget(self.bar)
         layout.addLayout(running)
-        self.setMaximumHeight(self.sizeHint().height())
+        layout.addWidget(self.queue)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
 
     # settings -----------------------------------------------------------------------------------------------------
 

@@ -71,6 +71,7 @@ class GenerationController(QObject):
         panel.generate_clicked.connect(self.generate)
         panel.drafts_clicked.connect(self.generate_drafts)
         panel.cancel_clicked.connect(self.cancel)
+        panel.queue.cancel_asked.connect(self.queue.cancel)
         panel.window_changed.connect(self.plan)
         panel.count_changed.connect(self._show_estimate)
         gallery.previewed.connect(self._preview)
@@ -210,6 +211,7 @@ class GenerationController(QObject):
         title = self._title(request.paint)
         run = Run(job.number, title, request.paint, request.settings, tokens, crop, request=request, kind=kind)
         self.runs = pruned([*self.runs, run])
+        self._panel.queue.show_runs(self.runs)
         self._canvas.set_preview(None)
         self._show_run(run)
 
@@ -291,6 +293,7 @@ class GenerationController(QObject):
             self._gallery.choose(run.entries[0].candidate)
 
     def _show_progress(self, stage: str = "") -> None:
+        self._panel.queue.show_runs(self.runs)
         running: Job | None = self.queue.running
         if running is None:
             ended = next((run for run in reversed(self.runs) if run.state.terminal), None)

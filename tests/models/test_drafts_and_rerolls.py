@@ -160,3 +160,10 @@ def test_that_every_code_has_a_colour() -> None:
 def test_that_strengths_out_of_range_are_refused(name: str, value: float) -> None:
     with pytest.raises(RequestError, match="strength"):
         SamplingSettings(**{name: value})  # type: ignore[arg-type]
+
+
+def test_that_the_speed_of_every_resolution_is_measured() -> None:
+    speeds = engine().measure()
+    assert set(speeds) == {256, 512}
+    assert all(speed.fixed >= 0 and speed.per_token >= 0 for speed in speeds.values())
+    assert speeds[512].fixed + 1000 * speeds[512].per_token > 0

@@ -190,3 +190,18 @@ def test_that_painting_ends_a_preview(open_window, photo_file, qtbot) -> None:
     )
     assert not window.canvas.previewing
     QTest.mouseRelease(window.canvas, Qt.MouseButton.LeftButton)
+
+
+def test_that_waiting_runs_are_listed_and_cancelled_one_by_one(open_window, photo_file, qtbot) -> None:
+    window = open_window(FakeEngine(step_seconds=0.02), photo_file)
+    for _ in range(3):
+        paint_and_generate(window, qtbot, 2)
+    first, second, third = window.generation.runs
+    assert len(window.panel.queue.texts) == 3 and "waiting" in window.panel.queue.texts[2]
+    window.grab()
+    window.panel.queue.cancel_asked.emit(second.job)
+    assert second.state is JobState.CANCELLED and not third.state.terminal
+    assert len(window.panel.queue.texts) == 2
+    qtbot.waitUntil(lambda: third.state.terminal, timeout=WAIT)
+    assert first.state is JobState.FINISHED and third.state is JobState.FINISHED
+    assert window.panel.queue.texts == [] and not second.entries
