@@ -59,6 +59,7 @@ class Options:
     backbone: Path | None = None
     batch: int | None = None
     variants: int = 2
+    enlarged: int = 0  # sga: photos smaller than its resolution that join, enlarged
     quiet: bool = False
     learning_rate: float | None = None
     adversarial_start: int | None = None
@@ -178,20 +179,26 @@ def _encoders_digest(options: Options) -> str:
 
 def _codes(options: Options, precision: Precision, side: int) -> tuple[dict[int, CodeSet], dict[int, CodeSet]]:
     """Training and validation codes at a resolution, from the cache or made now."""
-    data = DataSet.open(options.data)
+    every = data = DataSet.open(options.data)
     if side > GUIDE_RESOLUTION:
         data = data.only(side)
+    fitting = set(data.train)
+    small = [pair for pair in every.train if pair not in fitting]
+    few = min(options.enlarged, len(small))
+    enlarged = tuple(small[k * len(small) // few] for k in range(few))
+    more = f"+{few}" if few else ""
     made = []
-    for part, pairs, variants in (("train", data.train, options.variants), ("val", data.val, 1)):
-        if part == "train" and not pairs:
+    parts = (("train", data.train * options.variants + enlarged, f"{options.variants}{more}"), ("val", data.val, "1"))
+    for part, pairs, crops in parts:
+        if part == "train" and not data.train:
             raise TrainingError(f"no training pairs of at least {side} pixels in {', '.join(map(str, options.data))}")
-        path = options.runs / "codes" / f"{part}-{side}-{variants}-{_encoders_digest(options)}.npz"
+        path = options.runs / "codes" / f"{part}-{side}-{crops}-{_encoders_digest(options)}.npz"
         if not path.exists():
             for stale in path.parent.glob(f"{part}-{side}-*.npz"):
                 stale.unlink()
             image, label = _vqgans(options, precision)
             seed = 1 if part == "train" else 2
-            save_codes(encode_crops(pairs, variants, side, image, label, options.config(), precision, seed), path)
+            save_codes(encode_crops(pairs, 1, side, image, label, options.config(), precision, seed), path)
         made.append(load_codes(path))
     return made[0], made[1]
 
