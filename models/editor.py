@@ -22,7 +22,7 @@ from .checkpoint import Checkpoint, default_checkpoint_folder, load_checkpoint
 from .config import GUIDE_RESOLUTION, TOKEN_PIXELS, LabelSet, Semantics
 from .device import DeviceChoice, choose_device, estimate_bytes, out_of_memory
 from .errors import CheckpointError, DeviceError, RequestError
-from .guiding import guide_block_lists
+from .guiding import attention_rollout, guide_block_lists
 from .masks import to_pixels
 from .networks import Networks, empty_networks
 from .ranking import score
@@ -121,6 +121,18 @@ class SceneEditor:
         painted = paint != NOT_PAINTED
         windows = self.plan(paint, window)
         return sum(int(self.encoder.tokens(cut(painted, w), w.resolution)[1].sum()) for w in windows)
+
+    @torch.inference_mode()
+    def attention(self, request: EditRequest, candidate: Candidate) -> tuple[np.ndarray, ...]:
+        """Per window, (256, 256) float32: where each place of the guide's grid looked (guiding.attention_rollout)."""
+        plan = self._plan(request.paint, request.window)
+        result = []
+        for number, planned in enumerate(plan.windows):
+            low = self.encoder.encode(replace(request, draft=True, drafts=(), reroll=None), planned, number).low
+            codes = torch.from_numpy(candidate.guide_codes[number].reshape(-1).copy()).to(low.codes.device)
+            seen = attention_rollout(self.networks.guiding_transformer, codes, low.edit, low.condition)
+            result.append(seen.cpu().numpy())
+        return tuple(result)
 
     def measure(self) -> dict[int, Speed]:
         """Draw small edits at each resolution up to 512 and take the time; larger ones are taken to be as fast."""

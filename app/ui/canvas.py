@@ -20,16 +20,18 @@ from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QLineEdit, QWidget
 from app.document.atoms import Layer
 from app.document.brush import Point
 from app.document.geometry import Rect
+from app.worker.jobs import Attention
 from models.request import Candidate, Window
 
 from . import decorations
-from .heat_map import paint_surprise
+from .heat_map import paint_attention, paint_surprise
 from .lasso import Lasso
 from .overlay import LabelOverlay
 from .session import Session, Tool
 from .tiles import TileLayer, level_for, reduced
 from .view_transform import ViewTransform, fitted
 
+LOOK_HINT = "Click a place to see where the model looked when it drew it  ·  Esc goes back"
 PATCH_HINT = "Outline the part to draw again  ·  Esc goes back"
 FIT_MARGIN = 24  # logical pixels around a fitted photo
 
@@ -60,6 +62,8 @@ class Canvas(QWidget):
         self._lasso: Lasso | None = None
         self._outlining_patch = False
         self._heat = False
+        self._attention: Attention | None = None
+        self._looking_from: Point | None = None
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
@@ -86,6 +90,8 @@ class Canvas(QWidget):
             return
         self._preview = None if candidate is None or paint is None else (candidate, paint)
         self._outlining_patch = False
+        if candidate is None or self._attention is None or self._attention.candidate is not candidate:
+            self._attention = None
         self._caption = caption
         if "preview" in self._layers:
             self._layers["preview"].clear()
@@ -99,6 +105,16 @@ class Canvas(QWidget):
         """Lay the preview's uncertainty over it, or no more."""
         self._heat = shown
         self.update()
+
+    def show_attention(self, attention: Attention | None) -> None:
+        """Let a click on the preview show where that place looked; None: no more."""
+        self._attention, self._looking_from = attention, None
+        self._update_cursor()
+        self.update()
+
+    @property
+    def attention_shown(self) -> bool:
+        return self._attention is not None
 
     def outline_patch(self) -> None:
         """Let the next outline choose the part of the preview that is to be drawn again."""
@@ -235,10 +251,12 @@ class Canvas(QWidget):
             decorations.paint_windows(painter, self._windows, self.view, ratio)
         if shown == "preview" and self._heat and self._preview is not None:
             paint_surprise(painter, self._preview[0], self.view, self._view_size(), ratio)
+        if shown == "preview" and self._attention is not None and self._looking_from is not None:
+            paint_attention(painter, self._attention, self._looking_from, self.view, self._view_size(), ratio)
         if original:
             decorations.paint_caption(painter, "Original photo", self._view_size()[1], ratio)
         elif self._preview is not None:
-            caption = PATCH_HINT if self._outlining_patch else self._caption
+            caption = PATCH_HINT if self._outlining_patch else LOOK_HINT if self._attention else self._caption
             decorations.paint_caption(painter, caption, self._view_size()[1], ratio)
         if self._lasso is not None:
             mouse = None if self._mouse is None else self.photo_point(self._mouse)
@@ -277,6 +295,9 @@ class Canvas(QWidget):
             self._update_cursor()
         elif left and (event.modifiers() & Qt.KeyboardModifier.AltModifier or self._session.tool is Tool.PICKER):
             self._pick(self.photo_point(position))
+        elif left and self._attention is not None:
+            self._looking_from = self.photo_point(position)
+            self.update()
         elif left and self._outlining_patch:
             self._press_lasso(self.photo_point(position), event.modifiers())
         elif left:
@@ -387,6 +408,8 @@ class Canvas(QWidget):
             if key == Qt.Key.Key_Escape or self._lasso.drop_corner():
                 self._lasso = None
             self.update()
+        elif key == Qt.Key.Key_Escape and self._attention is not None:
+            self.show_attention(None)
         elif key == Qt.Key.Key_Escape and self._outlining_patch:
             self._outlining_patch = False
             self.update()
@@ -437,7 +460,7 @@ class Canvas(QWidget):
         tool = self._session.tool
         if self._session.document is None:
             shape = Qt.CursorShape.ArrowCursor
-        elif self._outlining_patch:
+        elif self._outlining_patch or self._attention is not None:
             shape = Qt.CursorShape.CrossCursor
         elif self._pan_from is not None:
             shape = Qt.CursorShape.ClosedHandCursor

@@ -11,7 +11,7 @@ from app.document.brush import Point
 from app.document.shapes import polygon
 from app.worker.engine_thread import EngineThread
 from app.worker.job_queue import JobQueue
-from app.worker.jobs import EngineInfo, Found, Job, JobEnd, JobProgress, JobState
+from app.worker.jobs import Attention, EngineInfo, Found, Job, JobEnd, JobProgress, JobState
 from app.worker.tasks import TaskThread
 from models.config import GUIDE_RESOLUTION
 from models.errors import ScenebrushError
@@ -61,6 +61,7 @@ class GenerationController(QObject):
         self._problem = ""  # why the paint cannot be planned
         engine.opened.connect(self._on_opened)
         engine.open_failed.connect(self._on_open_failed)
+        engine.attention_ready.connect(self._on_attention)
         engine.measured.connect(self._on_measured)
         engine.job_progressed.connect(self._on_progress)
         engine.candidate_found.connect(self._on_candidate)
@@ -214,6 +215,21 @@ class GenerationController(QObject):
         self._panel.queue.show_runs(self.runs)
         self._canvas.set_preview(None)
         self._show_run(run)
+
+    def toggle_attention(self) -> None:
+        """Show where the places of the chosen version looked, or no more."""
+        run, entry = self._gallery.run, self._gallery.chosen
+        if self._canvas.attention_shown:
+            self._canvas.show_attention(None)
+        elif run is not None and run.request is not None and entry is not None and entry.candidate.guide_codes:
+            self._engine.explain(run.request, entry.candidate)
+        else:
+            self.message.emit(Kind.INFO, "Choose a version in the gallery first.")
+
+    def _on_attention(self, attention: Attention) -> None:
+        chosen = self._gallery.chosen
+        if chosen is not None and chosen.candidate is attention.candidate:
+            self._canvas.show_attention(attention)
 
     def recall(self, entry: Entry | None) -> None:
         """Put the settings of the shown run, and the seed of one of its versions, back into the panel."""

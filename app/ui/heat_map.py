@@ -1,12 +1,13 @@
-"""The uncertainty of a candidate over the picture: how unlikely each drawn token was to the model."""
+"""Over the picture: how unlikely each drawn token was to the model, and where a token looked."""
 
 from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QImage, QLinearGradient, QPainter
+from PySide6.QtGui import QColor, QFont, QImage, QLinearGradient, QPainter, QPen
 
 from app.document.brush import Point
+from app.worker.jobs import Attention
 from models.request import Candidate
 
 from .images import argb_image, premultiplied
@@ -15,6 +16,7 @@ from .view_transform import ViewTransform
 # from sure to unsure: colour-blind safe, readable without colour by its lightness
 _RAMP = np.array([(42, 20, 86), (124, 36, 110), (196, 62, 82), (243, 120, 44), (252, 206, 86)], float)
 _OPACITY = 0.62
+_CELLS = 16  # places of the guide's grid along a side
 _RANGE = 8.0  # nats: a token that the model thought a one-in-3000 choice has the last colour
 
 
@@ -32,6 +34,29 @@ def paint_surprise(
     _paint_scale(painter, size, ratio)
 
 
+def paint_attention(
+    painter: QPainter, attention: Attention, point: Point, view: ViewTransform, size: tuple[int, int], ratio: float
+) -> bool:
+    """Lay over the picture where the token at a photo point looked; False when no window holds the point."""
+    for window, seen in zip(attention.candidate.windows, attention.windows, strict=True):
+        column, row = ((v - start) * _CELLS / window.side for v, start in ((point.x, window.x), (point.y, window.y)))
+        if not (0 <= column < _CELLS and 0 <= row < _CELLS):
+            continue
+        shares = seen[int(row) * _CELLS + int(column)].reshape(_CELLS, _CELLS)
+        strength = np.sqrt(shares / max(float(np.sort(shares, axis=None)[-3]), 1e-9))
+        first = view.to_device(Point(window.x, window.y))
+        last = view.to_device(Point(window.x + window.side, window.y + window.side))
+        box = QRectF(QPointF(first.x, first.y), QPointF(last.x, last.y))
+        painter.drawImage(box, _image(np.minimum(strength, 1) * _RANGE))
+        cell = box.width() / _CELLS
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(QColor("white"), 2 * ratio))
+        painter.drawRect(QRectF(box.left() + int(column) * cell, box.top() + int(row) * cell, cell, cell))
+        _paint_scale(painter, size, ratio, "looked at little", "much")
+        return True
+    return False
+
+
 def _image(surprise: np.ndarray) -> QImage:
     """One pixel a token; transparent where nothing was drawn."""
     steps = np.linspace(0, 1, 65)
@@ -42,7 +67,9 @@ def _image(surprise: np.ndarray) -> QImage:
     return argb_image(np.where(drawn, table[level], np.uint32(0)))
 
 
-def _paint_scale(painter: QPainter, size: tuple[int, int], ratio: float) -> None:
+def _paint_scale(
+    painter: QPainter, size: tuple[int, int], ratio: float, low: str = "sure", high: str = "unsure"
+) -> None:
     width, height = 168 * ratio, 44 * ratio
     plate = QRectF(size[0] - width - 12 * ratio, size[1] - height - 12 * ratio, width, height)
     painter.setPen(Qt.PenStyle.NoPen)
@@ -58,5 +85,5 @@ def _paint_scale(painter: QPainter, size: tuple[int, int], ratio: float) -> None
     painter.setFont(font)
     painter.setPen(QColor("#f0f0f0"))
     text = QRectF(bar.left(), plate.top() + 5 * ratio, bar.width(), 16 * ratio)
-    painter.drawText(text, Qt.AlignmentFlag.AlignLeft, "sure")
-    painter.drawText(text, Qt.AlignmentFlag.AlignRight, "unsure")
+    painter.drawText(text, Qt.AlignmentFlag.AlignLeft, low)
+    painter.drawText(text, Qt.AlignmentFlag.AlignRight, high)

@@ -140,6 +140,7 @@ class MainWindow(QMainWindow):
             Command("reroll", "&Re-roll the least likely 20 %", lambda: self.gallery.reroll_chosen(0.2), ("R",)),
             Command("reroll-patch", "Re-roll a &patch…", self.gallery.patch_chosen, ("Shift+R",)),
             Command("uncertainty", "Show or hide the &uncertainty", self.gallery.heat.toggle, ("U",)),
+            Command("attention", "Show where the model &looked", runs.toggle_attention, ("Shift+U",)),
             Command("discard", "D&iscard the chosen version", self.gallery.discard_chosen),
         ])  # fmt: skip
         add.label_keys(self.palette_panel.label_in_slot)

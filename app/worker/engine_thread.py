@@ -16,9 +16,9 @@ from PySide6.QtCore import QObject, QThread, Signal
 
 from models.config import GUIDE_RESOLUTION
 from models.errors import ScenebrushError
-from models.request import Cancelled, Progress
+from models.request import Cancelled, Candidate, EditRequest, Progress
 
-from .jobs import Engine, EngineInfo, Found, Job, JobEnd, JobProgress, JobState, Suggestion, frozen_candidate
+from .jobs import Attention, Engine, EngineInfo, Found, Job, JobEnd, JobProgress, JobState, Suggestion, frozen_candidate
 from .progress import ProgressMeter
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ class EngineThread(QThread):
     opened = Signal(object)  # EngineInfo
     open_failed = Signal(str)
     measured = Signal(object)  # dict[int, Speed] by resolution
+    attention_ready = Signal(object)  # Attention
     labels_suggested = Signal(object)  # Suggestion
     suggestion_failed = Signal(str)
     job_started = Signal(int)
@@ -64,6 +65,10 @@ class EngineThread(QThread):
     def measure(self) -> None:
         """Ask how fast this machine draws; a measurement that fails is only logged."""
         self._work.put(self._measure)
+
+    def explain(self, request: EditRequest, candidate: Candidate) -> None:
+        """Ask where a candidate of a request looked; it is not answered when that fails."""
+        self._work.put(lambda: self._explain(request, candidate))
 
     def run_job(self, job: Job) -> None:
         self._work.put(lambda: self._run_job(job))
@@ -109,6 +114,14 @@ class EngineThread(QThread):
             self.measured.emit(self._engine.measure())
         except Exception:
             log.exception("the speed could not be measured")
+
+    def _explain(self, request: EditRequest, candidate: Candidate) -> None:
+        if self._engine is None or self._stopping:
+            return
+        try:
+            self.attention_ready.emit(Attention(candidate, self._engine.attention(request, candidate)))
+        except Exception:
+            log.exception("the attention could not be computed")
 
     def _run_job(self, job: Job) -> None:
         started = time.perf_counter()

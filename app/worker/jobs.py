@@ -26,6 +26,8 @@ class Engine(Protocol):
 
     def count_tokens(self, paint: np.ndarray, window: str | int = "auto") -> int: ...
 
+    def attention(self, request: EditRequest, candidate: Candidate) -> tuple[np.ndarray, ...]: ...
+
     def measure(self) -> dict[int, Speed]: ...
 
     def run(
@@ -96,6 +98,14 @@ class Suggestion:
 
     number: int
     labels: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Attention:
+    """Where the places of a candidate looked: per window (256, 256) float32, see SceneEditor.attention."""
+
+    candidate: Candidate
+    windows: tuple[np.ndarray, ...]
 
 
 def frozen_candidate(candidate: Candidate) -> Candidate:

@@ -10,6 +10,7 @@ import torch
 
 from models.editor import SceneEditor
 from models.errors import RequestError
+from models.guiding import attention_rollout
 from models.ranking import rank
 from models.request import NOT_PAINTED, Candidate, EditRequest, Progress, Reroll, SamplingSettings
 from models.steering import Sketch, Steering, code_colors
@@ -167,3 +168,26 @@ def test_that_the_speed_of_every_resolution_is_measured() -> None:
     assert set(speeds) == {256, 512}
     assert all(speed.fixed >= 0 and speed.per_token >= 0 for speed in speeds.values())
     assert speeds[512].fixed + 1000 * speeds[512].per_token > 0
+
+
+def test_that_attention_looks_only_at_the_picture_and_at_what_was_drawn_before() -> None:
+    edit = request()
+    (seen,) = engine().attention(edit, drawn()[0])
+    assert seen.shape == (256, 256) and (seen >= 0).all()
+    assert (seen.sum(1) <= 1 + 1e-4).all() and (seen.sum(1) > 0.1).all()
+
+
+def test_that_a_token_does_not_depend_on_later_ones_in_the_rollout() -> None:
+    """Without the encoder's part, row j reaches only tokens before j."""
+    guide = engine().networks.guiding_transformer
+    codes = torch.arange(256) % CODES
+    mask = torch.zeros(256, dtype=torch.bool)
+    whole = attention_rollout(guide, codes, mask, torch.zeros(256, dtype=torch.long))
+    changed = codes.clone()
+    changed[200:] = (changed[200:] + 7) % CODES
+    mask[200:] = True  # hidden from the encoder, so only the decoder could tell the difference
+    one = attention_rollout(guide, codes, mask, torch.zeros(256, dtype=torch.long))
+    other = attention_rollout(guide, changed, mask, torch.zeros(256, dtype=torch.long))
+    assert torch.allclose(one[:200], other[:200], atol=1e-6)
+    assert not torch.allclose(one[201:], other[201:], atol=1e-6)
+    assert whole.shape == one.shape

@@ -83,6 +83,9 @@ class FakeEngine:
             total += int((cells > 0).sum())
         return total
 
+    def attention(self, request: EditRequest, candidate: Candidate) -> tuple[np.ndarray, ...]:
+        return tuple(np.random.default_rng(1).random((256, 256)).astype(np.float32) for _ in candidate.windows)
+
     def measure(self) -> dict[int, Speed]:
         return {side: Speed(0.1, self.step_seconds + 0.01) for side in self.resolutions}
 

@@ -246,3 +246,17 @@ def test_that_the_estimate_is_measured_before_the_first_run(open_window, photo_f
     window = open_window(photo=photo_file)
     drag(window.canvas, (100, 100), (180, 120))
     qtbot.waitUntil(lambda: "about" in window.panel.estimate.text(), timeout=WAIT)
+
+
+def test_that_a_click_shows_where_the_model_looked(open_window, photo_file, qtbot) -> None:
+    window = generated(open_window, photo_file, qtbot)
+    window.gallery.choose(window.gallery.run.entries[0].candidate)
+    QTest.keyClick(window, Qt.Key.Key_U, Qt.KeyboardModifier.ShiftModifier)
+    qtbot.waitUntil(lambda: window.canvas.attention_shown, timeout=WAIT)
+    before = window.canvas.grab().toImage()
+    paint = window.session.document.paint.copy()
+    drag(window.canvas, (150, 110))
+    assert window.canvas.grab().toImage() != before
+    assert np.array_equal(window.session.document.paint, paint), "looking paints nothing"
+    QTest.keyClick(window.canvas, Qt.Key.Key_Escape)
+    assert not window.canvas.attention_shown and window.canvas.previewing
