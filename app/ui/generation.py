@@ -21,7 +21,7 @@ from .canvas import Canvas
 from .gallery import Gallery
 from .generate_panel import Estimate, GeneratePanel
 from .message_bar import Kind
-from .runs import Entry, Run, RunKind, crop_around, pruned
+from .runs import Entry, Run, RunKind, pruned
 from .session import Session
 
 _KEPT = "Photo and paint are as they were."
@@ -168,12 +168,12 @@ class GenerationController(QObject):
 
     def draw_full(self, entries: list[Entry]) -> None:
         """Queue the full drawing of drafts of the shown run."""
-        run = self._gallery.run
-        if run is None or run.request is None:
+        run, document = self._gallery.run, self._session.document
+        if run is None or document is None:
             return
         drafts = tuple(entry.candidate for entry in entries)
         tokens = sum(window.resolution**2 for window in drafts[0].windows) // GUIDE_RESOLUTION**2
-        request = replace(run.request, draft=False, drafts=drafts)
+        request = replace(run.request_on(document), drafts=drafts)
         self._submit(request, RunKind.FULL, max(1, tokens) * len(drafts[0].tokens))
         for entry in entries:
             entry.ticked = False
@@ -197,20 +197,17 @@ class GenerationController(QObject):
             self.message.emit(Kind.INFO, "Nothing of this version lies inside the outline. Outline a part of the edit.")
 
     def _reroll(self, reroll: Reroll) -> None:
-        run = self._gallery.run
-        if run is None or run.request is None:
+        run, document = self._gallery.run, self._session.document
+        if run is None or document is None:
             return
-        settings = self._panel.take_settings()
-        request = replace(run.request, settings=settings, draft=False, drafts=(), reroll=reroll)
+        request = replace(run.request_on(document), settings=self._panel.take_settings(), reroll=reroll)
         self._submit(request, RunKind.REROLL, sum(int(tokens.sum()) for tokens in reroll.tokens))
 
     def _submit(self, request: EditRequest, kind: RunKind, tokens: int) -> None:
         document = self._session.document
         assert document is not None
-        crop = crop_around(request.paint, document.bounds)
         job = self.queue.submit(request)
-        title = self._title(request.paint)
-        run = Run(job.number, title, request.paint, request.settings, tokens, crop, request=request, kind=kind)
+        run = Run.of(job.number, self._title(request.paint), request, tokens, document.bounds, kind)
         self.runs = pruned([*self.runs, run])
         self._panel.queue.show_runs(self.runs)
         self._canvas.set_preview(None)
@@ -218,11 +215,11 @@ class GenerationController(QObject):
 
     def toggle_attention(self) -> None:
         """Show where the places of the chosen version looked, or no more."""
-        run, entry = self._gallery.run, self._gallery.chosen
+        run, entry, document = self._gallery.run, self._gallery.chosen, self._session.document
         if self._canvas.attention_shown:
             self._canvas.show_attention(None)
-        elif run is not None and run.request is not None and entry is not None and entry.candidate.guide_codes:
-            self._engine.explain(run.request, entry.candidate)
+        elif run is not None and document is not None and entry is not None and entry.candidate.guide_codes:
+            self._engine.explain(run.request_on(document), entry.candidate)
         else:
             self.message.emit(Kind.INFO, "Choose a version in the gallery first.")
 

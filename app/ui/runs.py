@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -44,8 +45,9 @@ class Entry:
 class Run:
     """One job as the gallery shows it. paint: of its request. entries: ranked, best first.
 
-    request: what was asked, for drawing more of it. previews: crops (h, w, 3) uint8 of candidates that are not
-    finished yet, by candidate number.
+    count: candidates asked for. window: as in EditRequest. before: the labels before the edit, packed (`packed`);
+    with them more of the run can be drawn without keeping a copy of the photo. previews: crops (h, w, 3) uint8 of
+    candidates that are not finished yet, by candidate number.
     """
 
     job: int
@@ -59,14 +61,25 @@ class Run:
     batch: int = 1  # candidates being drawn side by side
     entries: list[Entry] = field(default_factory=list)
     discarded: int = 0
-    request: EditRequest | None = None
+    count: int = 0
+    window: str | int = "auto"
+    before: bytes = b""
     kind: RunKind = RunKind.FULL
     previews: dict[int, np.ndarray] = field(default_factory=dict)
 
-    @property
-    def count(self) -> int:
-        """Candidates asked for."""
-        return self.settings.samples if self.request is None else self.request.count
+    @classmethod
+    def of(cls, job: int, title: str, request: EditRequest, tokens: int, bounds: Rect, kind: RunKind) -> Run:
+        """The run of a request that was handed in as `job`. tokens: that one candidate draws."""
+        crop, before = crop_around(request.paint, bounds), packed(request.labels)
+        settings, count, window = request.settings, request.count, request.window
+        return cls(
+            job, title, request.paint, settings, tokens, crop, count=count, window=window, before=before, kind=kind
+        )
+
+    def request_on(self, document: Document) -> EditRequest:
+        """What was asked, on the picture as it is now."""
+        labels = np.frombuffer(zlib.decompress(self.before), np.uint8).reshape(self.paint.shape)
+        return EditRequest(document.lend_picture(), labels, self.paint, self.settings, self.window)
 
     @property
     def missing(self) -> int:
@@ -90,7 +103,8 @@ class Run:
     @property
     def nbytes(self) -> int:
         patches = (patch for entry in self.entries for patch in entry.candidate.patches)
-        return self.paint.nbytes + sum(patch.pixels.nbytes + patch.mask.nbytes for patch in patches)
+        pictures = sum(entry.picture.nbytes for entry in self.entries)
+        return self.paint.nbytes + pictures + sum(patch.pixels.nbytes + patch.mask.nbytes for patch in patches)
 
     def add(self, candidate: Candidate, document: Document) -> Entry:
         """Put a finished candidate at its rank."""
@@ -118,6 +132,11 @@ class Run:
         """The candidate of this run that is in the picture; state: the document's `picture_state`."""
         steps = [entry for entry in self.entries if entry.step in state]
         return max(steps, key=lambda entry: state.index(entry.step), default=None)  # type: ignore[arg-type]
+
+
+def packed(labels: np.ndarray) -> bytes:
+    """A label map (H, W) uint8 in little memory."""
+    return zlib.compress(np.ascontiguousarray(labels).tobytes(), 1)
 
 
 def pruned(runs: list[Run]) -> list[Run]:
