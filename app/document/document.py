@@ -23,6 +23,10 @@ from .shapes import connected_region, polygon
 
 if TYPE_CHECKING:
     from app.io.photo import Photo
+    from app.io.project import ProjectData
+
+
+RESTORED_STEP = 0  # stands in `picture_state` for all edits that came with a project
 
 
 class Document:
@@ -46,6 +50,25 @@ class Document:
         self._stroke: Stroke | None = None
         self._picture_steps: list[int] = []
         self._exported_steps: tuple[int, ...] = ()
+
+    @classmethod
+    def restored(cls, photo: Photo, data: ProjectData) -> Document:
+        """The document that a project holds; its history starts empty."""
+        document = cls(photo)
+        for name in ("start", "applied", "paint"):
+            getattr(document, name)[:] = getattr(data, name)
+        document.labels_loaded = data.labels_loaded
+        if data.edit is not None:
+            x, y, pixels = data.edit
+            height, width = pixels.shape[:2]
+            document._writable(Layer.PICTURE)[y : y + height, x : x + width] = pixels
+            document._picture_steps = [RESTORED_STEP]
+        return document
+
+    def edited_part(self) -> tuple[int, int, np.ndarray] | None:
+        """Left, top and a copy (h, w, 3) of the part of the picture that was ever edited; None without edits."""
+        box = Rect.of_mask(self.ever_painted)
+        return None if box.empty else (box.x, box.y, self.picture[box.slices].copy())
 
     @property
     def bounds(self) -> Rect:

@@ -15,6 +15,10 @@ class MapError(ScenebrushError):
     """A label map or a mask cannot be opened or does not fit its photo."""
 
 
+class ProjectError(ScenebrushError):
+    """A project file cannot be opened."""
+
+
 class ExportError(ScenebrushError):
     """A picture or a map cannot be written; what was at its place before is still there."""
 

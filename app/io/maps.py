@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,23 @@ def encode_index_map(index_map: np.ndarray, colors: np.ndarray) -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG")
     return file.getvalue()
+
+
+def packed(index_map: np.ndarray) -> bytes:
+    """A label map (H, W) uint8 in little memory."""
+    return zlib.compress(np.ascontiguousarray(index_map).tobytes(), 1)
+
+
+def unpacked(data: bytes, size: tuple[int, int]) -> np.ndarray:
+    """The map (height, width) uint8 that was packed. Raises MapError when it is another one."""
+    unpacker, count = zlib.decompressobj(), size[0] * size[1]
+    try:
+        found = unpacker.decompress(data, count + 1)
+    except zlib.error as error:
+        raise MapError(one_line("label map", "is damaged", "use another copy")) from error
+    if len(found) != count:
+        raise MapError(one_line("label map", "has another size than its photo", "use another copy"))
+    return np.frombuffer(found, np.uint8).reshape(size)
 
 
 def _check_size(path: str | os.PathLike[str], what: str, found: tuple[int, int], expected: tuple[int, int]) -> None:

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import (
     QComboBox,
     QLabel,
     QMainWindow,
+    QMenu,
     QSizePolicy,
     QSlider,
     QSpinBox,
@@ -76,7 +77,7 @@ class Actions:
         self.by_name[command.name] = action
         return action
 
-    def menu(self, title: str, commands: list[Command | None]) -> None:
+    def menu(self, title: str, commands: list[Command | None]) -> QMenu:
         """A menu; None is a separator."""
         menu = self._window.menuBar().addMenu(title)
         menu.setObjectName(title.replace("&", "").lower())
@@ -85,6 +86,7 @@ class Actions:
                 menu.addSeparator()
             else:
                 menu.addAction(self.add(command))
+        return menu
 
     def tool_strip(self) -> QToolBar:
         """The strip at the left: tools, and the current label with the one before it."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from PySide6.QtCore import QSize
 from PySide6.QtWidgets import QApplication
 
+from app.io.places import state_folder
 from app.worker.jobs import Engine
 
 from .main_window import MainWindow
@@ -21,7 +22,7 @@ _SWITCH_INTERVAL = 0.001  # seconds; the GUI thread gets Python back from the en
 def run_editor(path: Path | None, checkpoint: Path | None, device: str) -> int:
     """Open the editor and return its exit code when it is closed.
 
-    path: a photo to open; None: the sample. checkpoint: a checkpoint folder; None: the default one.
+    path: a photo or project to open; None: the sample. checkpoint: a checkpoint folder; None: the default one.
     device: "auto", "cpu" or "cuda". Needs a display (Qt ends the process without one).
     """
 
@@ -35,9 +36,11 @@ def run_editor(path: Path | None, checkpoint: Path | None, device: str) -> int:
     assert isinstance(application, QApplication)
     application.setApplicationName("Scenebrush")
     apply_theme(application)
-    window = MainWindow(open_engine)
+    window = MainWindow(open_engine, state_folder())
     _show(window)
-    if path is not None:
+    if window.projects.offer_recovery():
+        pass
+    elif path is not None:
         window.files.open_path(path)
     else:
         window.files.open_sample()

@@ -14,6 +14,8 @@ from app.io.depth import to_full_depth
 from app.io.errors import ExportError
 from app.io.maps import load_index_map, save_index_map
 from app.io.photo import Photo, load_photo
+from app.io.project import SUFFIX as PROJECT_SUFFIX
+from app.io.project import ProjectData, is_project, read_project
 from app.io.save import save_photo
 from app.worker.engine_thread import EngineThread
 from app.worker.jobs import EngineInfo, Suggestion
@@ -34,11 +36,13 @@ class FileController(QObject):
     message = Signal(object, str)  # Kind, text
     exported = Signal(str)
     busy = Signal(str)  # what is being read or written, "" when done
+    opened = Signal(object, object)  # Path, ProjectData (None: a photo)
 
     def __init__(self, session: Session, engine: EngineThread, tasks: TaskThread, window: QWidget) -> None:
         super().__init__(window)
         self._session, self._engine, self._tasks, self._window = session, engine, tasks, window
-        self._folder = Path.home()
+        self.folder = Path.home()
+        self.guard: Callable[[Callable[[], None]], None] = lambda go_on: go_on()  # asks before work is lost
         engine.opened.connect(self._on_engine)
         engine.labels_suggested.connect(self._on_suggestion)
         engine.suggestion_failed.connect(lambda text: self.message.emit(Kind.WARNING, f"{text}. {_UNIFORM}"))
@@ -46,9 +50,12 @@ class FileController(QObject):
     # opening ------------------------------------------------------------------------------------------------------
 
     def open_dialog(self) -> None:
-        patterns = " ".join(f"*{suffix}" for suffix in PHOTO_SUFFIXES)
+        patterns = " ".join(f"*{suffix}" for suffix in (*PHOTO_SUFFIXES, PROJECT_SUFFIX))
         name, _ = QFileDialog.getOpenFileName(
-            self._window, "Open a photo", str(self._folder), f"Photos ({patterns});;All files (*)"
+            self._window,
+            "Open a photo or a project",
+            str(self.folder),
+            f"Photos and projects ({patterns});;All files (*)",
         )
         if name:
             self.open_path(Path(name))
@@ -62,8 +69,20 @@ class FileController(QObject):
         return photo is not None
 
     def open_path(self, path: Path, labels: Path | None = None) -> None:
-        """Open a photo, asking first when applied edits are not exported; with a label map when there is one."""
-        self.ask_unexported(lambda: self._open(path, labels))
+        """Open a photo (with a label map when there is one) or a project, asking first when work would be lost."""
+        self.guard(lambda: self._open_project(path) if is_project(path) else self._open(path, labels))
+
+    def _open_project(self, path: Path) -> None:
+        self.busy.emit(f"Opening {path.name}…")
+        self._tasks.submit(
+            lambda: read_project(path), lambda found: self._on_project(path, *found), self._on_open_error, key="open"
+        )
+
+    def _on_project(self, path: Path, data: ProjectData, photo: Photo) -> None:
+        self.busy.emit("")
+        self.folder = path.parent
+        self._session.set_document(Document.restored(photo, data))
+        self.opened.emit(path, data)
 
     def _open(self, path: Path, labels: Path | None) -> None:
         def read() -> tuple[Photo, np.ndarray | None]:
@@ -75,12 +94,13 @@ class FileController(QObject):
 
     def _on_photo(self, path: Path, photo: Photo, labels: np.ndarray | None) -> None:
         self.busy.emit("")
-        self._folder = path.parent
+        self.folder = path.parent
         document = Document(photo)
         if labels is not None:
             document.start[:] = labels
             document.labels_loaded = True
         self._session.set_document(document)
+        self.opened.emit(path, None)
         self._suggest()
 
     def _on_open_error(self, error: Exception) -> None:
@@ -108,7 +128,7 @@ class FileController(QObject):
         self._session.set_start_labels(label, f"Start labels: all {self._session.label_name(label)}")
 
     def load_labels_dialog(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self._window, "Load a label map", str(self._folder), "Index PNG (*.png)")
+        name, _ = QFileDialog.getOpenFileName(self._window, "Load a label map", str(self.folder), "Index PNG (*.png)")
         if name:
             self.load_labels(Path(name))
 
@@ -141,7 +161,7 @@ class FileController(QObject):
         if document is None or label_set is None:
             return
         name, _ = QFileDialog.getSaveFileName(
-            self._window, "Save the label map", str(self._folder / "labels.png"), "Index PNG (*.png)"
+            self._window, "Save the label map", str(self.folder / "labels.png"), "Index PNG (*.png)"
         )
         if name:
             path = Path(name).with_suffix(".png")
@@ -173,7 +193,7 @@ class FileController(QObject):
         stem = "picture" if document.photo.path is None else document.photo.path.stem
         filters = ";;".join(_EXPORTS)
         name, chosen = QFileDialog.getSaveFileName(
-            self._window, "Export the picture", str(self._folder / f"{stem}-edited.png"), filters
+            self._window, "Export the picture", str(self.folder / f"{stem}-edited.png"), filters
         )
         if name:
             path = Path(name)
@@ -191,12 +211,12 @@ class FileController(QObject):
 
         def write() -> list[str]:
             full = to_full_depth(document.photo, picture, painted)
-            return save_photo(path, full, document.photo, ai_edited=bool(state))
+            return save_photo(path, full, document.photo, ai_edited=bool(painted.any()))
 
         def done(notes: list[str]) -> None:
             self.busy.emit("")
             document.mark_exported(state)
-            self._folder = path.parent
+            self.folder = path.parent
             self.message.emit(Kind.INFO, " ".join([f"Exported {path.name}.", *notes]))
             self.exported.emit(str(path))
             if then is not None:
@@ -209,18 +229,6 @@ class FileController(QObject):
         self.busy.emit(f"Exporting {path.name}…")
         self._tasks.submit(write, done, failed)
 
-    def ask_unexported(self, go_on: Callable[[], None]) -> None:
-        """Go on at once, or after asking what to do with applied edits that no file holds."""
-        document = self._session.document
-        if document is None or not document.unexported:
-            go_on()
-            return
-        answer = ask_about_edits(self._window)
-        if answer == "export":
-            self.export_dialog(go_on)
-        elif answer == "drop":
-            go_on()
-
     def _warn(self, error: Exception, what: str, kept: str) -> None:
         self.message.emit(Kind.ERROR, f"{_said(error, what)}. {kept}".strip())
 
@@ -230,19 +238,19 @@ _LABELS_KEPT = "The labels are as they were."
 
 
 def ask_about_edits(window: QWidget) -> str:
-    """ "export", "drop" or "stay"."""
+    """ "save", "drop" or "stay"."""
     box = QMessageBox(window)
     box.setIcon(QMessageBox.Icon.NoIcon)
     box.setWindowTitle("Scenebrush")
-    box.setText("The picture has applied edits that are not exported.")
-    box.setInformativeText("They are lost if you go on without exporting.")
-    export = box.addButton("Export…", QMessageBox.ButtonRole.AcceptRole)
+    box.setText("There is work here that no file holds yet.")
+    box.setInformativeText("It is lost if you go on without saving the project.")
+    save = box.addButton("Save the project…", QMessageBox.ButtonRole.AcceptRole)
     drop = box.addButton("Go on without", QMessageBox.ButtonRole.DestructiveRole)
     box.addButton("Stay here", QMessageBox.ButtonRole.RejectRole)
-    box.setDefaultButton(export)
+    box.setDefaultButton(save)
     box.exec()
     clicked = box.clickedButton()
-    answer = "export" if clicked is export else "drop" if clicked is drop else "stay"
+    answer = "save" if clicked is save else "drop" if clicked is drop else "stay"
     box.deleteLater()
     return answer
 

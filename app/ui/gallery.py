@@ -122,7 +122,7 @@ class Gallery(QWidget):
     patch_asked = Signal(object)  # Entry: a patch of it will be drawn again
     recall_asked = Signal(object)  # Entry or None: settings (and seed) of the run shown
     heat_toggled = Signal(bool)
-    changed = Signal()  # a star, a tick or the order
+    starred = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -353,7 +353,6 @@ class Gallery(QWidget):
         self.model.applied = applied
         self._select_chosen()
         self._update_buttons()
-        self.changed.emit()
 
     def _mark(self, index: _Index) -> None:
         """Star a version, tick a draft."""
@@ -364,6 +363,7 @@ class Gallery(QWidget):
             entry.ticked = not entry.ticked
         else:
             entry.starred = not entry.starred
+            self.starred.emit()
         self._reshow()
 
     def _open_stack(self, index: _Index) -> None:

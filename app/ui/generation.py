@@ -39,6 +39,7 @@ class GenerationController(QObject):
     """Ties session, canvas, panel and gallery to the job queue."""
 
     message = Signal(object, str)  # Kind, text
+    results_changed = Signal()  # something new that a project would keep
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class GenerationController(QObject):
         self._engine, self._tasks = engine, tasks
         self.queue = JobQueue(engine, self)
         self.runs: list[Run] = []
+        self.changes = 0  # counts what has happened to the results
         self._estimate = Estimate()
         self._speeds: dict[int, Speed] = {}
         self._unavailable = "Loading the model…"
@@ -79,6 +81,7 @@ class GenerationController(QObject):
         gallery.apply_asked.connect(self.apply)
         gallery.discard_asked.connect(self._discard)
         gallery.run_step_asked.connect(self._step_run)
+        gallery.starred.connect(self._count_change)
         gallery.full_asked.connect(self.draw_full)
         gallery.reroll_asked.connect(self.reroll)
         gallery.patch_asked.connect(lambda _: canvas.outline_patch())
@@ -228,6 +231,15 @@ class GenerationController(QObject):
         if chosen is not None and chosen.candidate is attention.candidate:
             self._canvas.show_attention(attention)
 
+    def restore(self, runs: list[Run]) -> None:
+        """Put back the runs of a project; the newest is shown."""
+        self.runs = pruned(runs)
+        self._show_run(self.runs[-1] if self.runs else None)
+
+    def _count_change(self) -> None:
+        self.changes += 1
+        self.results_changed.emit()
+
     def recall(self, entry: Entry | None) -> None:
         """Put the settings of the shown run, and the seed of one of its versions, back into the panel."""
         run = self._gallery.run
@@ -294,6 +306,8 @@ class GenerationController(QObject):
                 self.message.emit(Kind.ERROR, f"{end.message.rstrip('.')}. {_KEPT}")
             self._refresh(run)
             self._offer_best(run)
+            if run.entries:
+                self._count_change()
         self._show_progress()
 
     def _offer_best(self, run: Run) -> None:
@@ -341,6 +355,7 @@ class GenerationController(QObject):
         place = run.entries.index(entry)
         run.discard(entry)
         self._refresh(run)
+        self._count_change()
         following = run.entries[min(place, len(run.entries) - 1)] if run.entries else None
         self._gallery.choose(None if following is None else following.candidate)
 

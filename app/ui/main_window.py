@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QDockWidget, QGridLayout, QMainWindow, QWidget
+from PySide6.QtWidgets import QDockWidget, QGridLayout, QMainWindow, QMenu, QWidget
 
 from app.document.atoms import Layer
 from app.document.geometry import Rect
@@ -18,20 +18,25 @@ from app.worker.tasks import TaskThread
 
 from .actions import Actions, Command, OptionsBar
 from .canvas import Canvas
-from .files import PHOTO_SUFFIXES, FileController, sample_photo
+from .files import PHOTO_SUFFIXES, PROJECT_SUFFIX, FileController, sample_photo
 from .gallery import Gallery
 from .generate_panel import GeneratePanel
 from .generation import GenerationController
 from .label_palette import LabelPalette
 from .message_bar import Kind, MessageBar
+from .project_files import ProjectController
 from .session import Session
 from .status_bar import StatusBar
 
+_NEED_A_PHOTO = ("save", "save-as", "export", "clear-paint", "suggest-labels", "uniform-labels")
+_NEED_A_PHOTO += ("load-labels", "save-labels")
+
 
 class MainWindow(QMainWindow):
-    """The editor. open_engine is called in the engine thread."""
+    """The editor. open_engine is called in the engine thread. home: where recent files and safety copies are kept;
+    None: nowhere."""
 
-    def __init__(self, open_engine: Callable[[], Engine]) -> None:
+    def __init__(self, open_engine: Callable[[], Engine], home: Path | None = None) -> None:
         super().__init__()
         self.setWindowTitle("Scenebrush")
         self.setAcceptDrops(True)
@@ -49,6 +54,7 @@ class MainWindow(QMainWindow):
         self.generation = GenerationController(
             self.session, self.canvas, self.panel, self.gallery, self.engine, self.tasks, self
         )
+        self.projects = ProjectController(self.session, self.generation, self.files, self.tasks, self, home)
         self.actions_table = Actions(self, self.session)
         self.options = OptionsBar(self.session, self)
         self._closing = False
@@ -93,14 +99,22 @@ class MainWindow(QMainWindow):
         add, files, canvas, session = self.actions_table, self.files, self.canvas, self.session
         self.addToolBar(Qt.ToolBarArea.TopToolBarArea, self.options)
         self.addToolBar(Qt.ToolBarArea.LeftToolBarArea, add.tool_strip())
-        add.menu("&File", [
-            Command("open", "&Open a photo…", files.open_dialog, ("Ctrl+O",), "open"),
-            Command("open-sample", "Open the &sample photo", files.open_sample),
+        projects = self.projects
+        menu = add.menu("&File", [
+            Command("open", "&Open…", files.open_dialog, ("Ctrl+O",), "open", "Open a photo or a project"),
+            Command("open-sample", "Open the sa&mple photo", files.open_sample),
             None,
-            Command("export", "&Export the picture…", files.export_dialog, ("Ctrl+Shift+E", "Ctrl+S"), "export"),
+            Command("save", "&Save the project", projects.save, ("Ctrl+S",)),
+            Command("save-as", "Save the project &as…", projects.save_as, ("Ctrl+Shift+S",)),
+            None,
+            Command("export", "&Export the picture…", files.export_dialog, ("Ctrl+Shift+E",), "export"),
             None,
             Command("quit", "&Quit", self.close, ("Ctrl+Q",)),
         ])  # fmt: skip
+        recent = QMenu("Open &recent", self)
+        recent.setToolTipsVisible(True)
+        recent.aboutToShow.connect(lambda: projects.fill_recent(recent))
+        menu.insertMenu(add["open-sample"], recent)
         add.menu("&Edit", [
             Command("undo", "&Undo", session.undo, ("Ctrl+Z",), "undo"),
             Command("redo", "&Redo", session.redo, ("Ctrl+Shift+Z", "Ctrl+Y"), "redo"),
@@ -167,6 +181,8 @@ class MainWindow(QMainWindow):
         self.options.paint_opacity.valueChanged.connect(self._on_opacity)
         self.options.labels_opacity.valueChanged.connect(self._on_opacity)
         self.files.message.connect(self._say)
+        self.projects.message.connect(self._say)
+        self.projects.changed.connect(self._show_title)
         self.files.busy.connect(self._on_busy)
         self.files.exported.connect(lambda _: self._show_title())
         self.generation.message.connect(self._say)
@@ -215,7 +231,16 @@ class MainWindow(QMainWindow):
 
     def _update_actions(self) -> None:
         document, stack, actions = self.session.document, self.session.undo_stack, self.actions_table
-        for name in ("export", "clear-paint", "suggest-labels", "uniform-labels", "load-labels", "save-labels"):
+        for name in (
+            "save",
+            "save-as",
+            "export",
+            "clear-paint",
+            "suggest-labels",
+            "uniform-labels",
+            "load-labels",
+            "save-labels",
+        ):
             actions[name].setEnabled(document is not None)
         actions["open-sample"].setEnabled(sample_photo() is not None)
         actions["undo"].setEnabled(stack.canUndo())
@@ -226,9 +251,9 @@ class MainWindow(QMainWindow):
 
     def _show_title(self) -> None:
         document = self.session.document
-        path = None if document is None else document.photo.path
+        path = None if document is None else self.projects.path or document.photo.path
         self.setWindowTitle(f"{'' if path is None else path.name}[*] — Scenebrush" if document else "Scenebrush[*]")
-        self.setWindowModified(document is not None and document.unexported)
+        self.setWindowModified(self.projects.dirty)
 
     # dropping and closing -------------------------------------------------------------------------------------------
 
@@ -245,7 +270,7 @@ class MainWindow(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:
         if not self._closing:
             event.ignore()
-            self.files.ask_unexported(self._close_now)
+            self.projects.ask_first(self._close_now)
         if self._closing:
             event.accept()
 
@@ -257,8 +282,8 @@ class MainWindow(QMainWindow):
     def shut_down(self) -> bool:
         """End the threads; False when one has not ended within two seconds (a model that is loading cannot stop)."""
         self.messages.clear()
-        stopped = self.engine.stop(2.0)
-        return self.tasks.stop(1.0) and stopped
+        stopped = [self.engine.stop(2.0), self.tasks.stop(1.0), self.projects.shut_down()]
+        return all(stopped)
 
     def changeEvent(self, event: QEvent) -> None:
         if event.type() == QEvent.Type.ActivationChange and not self.isActiveWindow():
@@ -267,7 +292,7 @@ class MainWindow(QMainWindow):
 
 
 def _dropped(event: QDropEvent) -> Path | None:
-    """The first photo among dropped files."""
+    """The first photo or project among dropped files."""
     urls = [url for url in event.mimeData().urls() if url.isLocalFile()]
     paths = [Path(url.toLocalFile()) for url in urls]
-    return next((path for path in paths if path.suffix.lower() in PHOTO_SUFFIXES), None)
+    return next((path for path in paths if path.suffix.lower() in (*PHOTO_SUFFIXES, PROJECT_SUFFIX)), None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from app.document.document import Document
 from app.document.geometry import Rect
+from app.io.maps import packed, unpacked
 from app.worker.jobs import JobState
 from models.request import NOT_PAINTED, Candidate, EditRequest, Patch, SamplingSettings
 
@@ -78,7 +78,7 @@ class Run:
 
     def request_on(self, document: Document) -> EditRequest:
         """What was asked, on the picture as it is now."""
-        labels = np.frombuffer(zlib.decompress(self.before), np.uint8).reshape(self.paint.shape)
+        labels = unpacked(self.before, self.paint.shape)
         return EditRequest(document.lend_picture(), labels, self.paint, self.settings, self.window)
 
     @property
@@ -132,11 +132,6 @@ class Run:
         """The candidate of this run that is in the picture; state: the document's `picture_state`."""
         steps = [entry for entry in self.entries if entry.step in state]
         return max(steps, key=lambda entry: state.index(entry.step), default=None)  # type: ignore[arg-type]
-
-
-def packed(labels: np.ndarray) -> bytes:
-    """A label map (H, W) uint8 in little memory."""
-    return zlib.compress(np.ascontiguousarray(labels).tobytes(), 1)
 
 
 def pruned(runs: list[Run]) -> list[Run]:

@@ -99,24 +99,23 @@ def test_that_closing_with_unexported_edits_asks(open_window, photo_file, qtbot,
     assert window.isVisible() is not closes
 
 
-def test_that_closing_without_applied_edits_does_not_ask(open_window, photo_file, monkeypatch) -> None:
+def test_that_closing_an_untouched_photo_does_not_ask(open_window, photo_file, monkeypatch) -> None:
     window = open_window(photo=photo_file)
     drag(window.canvas, (100, 100), (150, 100))
+    window.session.undo()
     monkeypatch.setattr(files, "ask_about_edits", lambda w: pytest.fail("asked"))
     window.close()
     assert not window.isVisible()
 
 
-def test_that_exporting_from_the_question_closes_afterwards(
-    open_window, photo_file, qtbot, monkeypatch, tmp_path
-) -> None:
+def test_that_saving_from_the_question_closes_afterwards(open_window, photo_file, qtbot, monkeypatch, tmp_path) -> None:
     window = open_window(photo=photo_file)
     paint_and_generate(window, qtbot)
     qtbot.waitUntil(lambda: finished(window), timeout=WAIT)
     window.gallery.apply_chosen()
-    target = tmp_path / "out.png"
-    monkeypatch.setattr(files, "ask_about_edits", lambda w: "export")
-    monkeypatch.setattr(files.QFileDialog, "getSaveFileName", lambda *a: (str(target), "PNG (*.png)"))
+    target = tmp_path / "work.scenebrush"
+    monkeypatch.setattr(files, "ask_about_edits", lambda w: "save")
+    monkeypatch.setattr(files.QFileDialog, "getSaveFileName", lambda *a: (str(target), ""))
     window.close()
     qtbot.waitUntil(lambda: not window.isVisible(), timeout=WAIT)
     assert target.exists()

@@ -86,7 +86,8 @@ def test_that_apply_undo_redo_and_export_keep_unpainted_pixels(open_window, phot
     saved = np.array(Image.open(tmp_path / "out.png"))
     assert np.array_equal(saved, applied)
     assert np.array_equal(saved[~asked], original[~asked])
-    assert not window.isWindowModified()
+    assert not document.unexported
+    assert window.isWindowModified(), "the project itself is not saved"
 
 
 def test_that_cancel_keeps_finished_candidates_and_the_paint(open_window, photo_file, qtbot) -> None:

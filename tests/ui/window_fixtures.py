@@ -57,9 +57,10 @@ def open_window(qapp: QApplication, qtbot, monkeypatch) -> Iterator[OpenWindow]:
         photo: Path | None = None,
         open_engine: Callable[[], Engine] | None = None,
         wait: bool = True,
+        home: Path | None = None,
     ) -> MainWindow:
         chosen = FakeEngine() if engine is None else engine
-        window = MainWindow(open_engine or (lambda: chosen))
+        window = MainWindow(open_engine or (lambda: chosen), home)
         windows.append(window)
         window.resize(1200, 800)
         window.show()

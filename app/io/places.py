@@ -1,0 +1,16 @@
+"""Where Scenebrush keeps its own files; SCENEBRUSH_HOME puts them all into one folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+_APP = "scenebrush"
+
+
+def state_folder() -> Path:
+    """Recovery snapshots, recent files, logs."""
+    home = os.environ.get("SCENEBRUSH_HOME")
+    return Path(home) if home else Path(platformdirs.user_state_dir(_APP, appauthor=False))
