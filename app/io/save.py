@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -33,6 +34,16 @@ _XMP_AI_EDITED = (
     "</Iptc4xmpExt:DigitalSourceType></rdf:Description></rdf:RDF></x:xmpmeta>"
     '<?xpacket end="w"?>'
 ).encode()
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """quality: of JPEG, 1…100. eight_bit: also of a 16-bit photo. keep_private: place, owner, serial numbers, comments,
+    maker notes and the old thumbnail stay in the EXIF data."""
+
+    quality: int = 95
+    eight_bit: bool = False
+    keep_private: bool = False
 
 
 def save_photo(
@@ -65,9 +76,9 @@ def save_photo(
     xmp = _XMP_AI_EDITED if ai_edited else None
     try:
         if kind == "PNG":
-            data = _png(_with_alpha(image, photo), photo.icc, exif, xmp)
+            data = encode_png(with_alpha(image, photo), photo.icc, exif, xmp)
         elif kind == "TIFF":
-            data = _tiff(_with_alpha(image, photo), photo.icc, exif, xmp)
+            data = _tiff(with_alpha(image, photo), photo.icc, exif, xmp)
         else:
             notes = _losses_of_jpeg(image, photo, exif)
             data = _jpeg(to_eight_bit(image), photo.icc, exif, xmp, quality)
@@ -75,6 +86,11 @@ def save_photo(
         raise ExportError(one_line(path, f"cannot be encoded ({error})", "save it in another format")) from error
     write_atomically(path, data)
     return notes
+
+
+def has_private_fields(photo: Photo) -> bool:
+    """Whether its EXIF data tells more than `save_photo` keeps by itself."""
+    return photo.exif is not None and _exif_to_write(photo, False) != photo.exif
 
 
 def _exif_to_write(photo: Photo, keep_private: bool) -> bytes | None:
@@ -85,7 +101,7 @@ def _exif_to_write(photo: Photo, keep_private: bool) -> bytes | None:
     return public.to_bytes() if public.main or public.camera else None
 
 
-def _with_alpha(image: np.ndarray, photo: Photo) -> np.ndarray:
+def with_alpha(image: np.ndarray, photo: Photo) -> np.ndarray:
     """(H, W, 3) or, with the photo's alpha at the picture's depth, (H, W, 4)."""
     if photo.alpha is None:
         return image
@@ -93,7 +109,10 @@ def _with_alpha(image: np.ndarray, photo: Photo) -> np.ndarray:
     return np.dstack([image, alpha])
 
 
-def _png(pixels: np.ndarray, icc: bytes | None, exif: bytes | None, xmp: bytes | None) -> bytes:
+def encode_png(
+    pixels: np.ndarray, icc: bytes | None = None, exif: bytes | None = None, xmp: bytes | None = None
+) -> bytes:
+    """(H, W, 3) or (H, W, 4) uint8 or uint16 as the bytes of a PNG file."""
     to_bgr = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
     _, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, to_bgr))
     chunks = []

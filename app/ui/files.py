@@ -13,21 +13,24 @@ from app.document.document import Document
 from app.io.depth import to_full_depth
 from app.io.errors import ExportError
 from app.io.maps import load_index_map, save_index_map
+from app.io.ora import SUFFIX as ORA_SUFFIX
+from app.io.ora import save_ora
 from app.io.photo import Photo, load_photo
 from app.io.project import SUFFIX as PROJECT_SUFFIX
 from app.io.project import ProjectData, is_project, read_project
-from app.io.save import save_photo
+from app.io.save import has_private_fields, save_photo
 from app.worker.engine_thread import EngineThread
 from app.worker.jobs import EngineInfo, Suggestion
 from app.worker.tasks import TaskThread
 from models.errors import ScenebrushError
 
+from . import export_dialog
 from .icons import RESOURCES
 from .message_bar import Kind
 from .session import Session
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
-_EXPORTS = {"PNG (*.png)": ".png", "TIFF (*.tif *.tiff)": ".tif", "JPEG (*.jpg *.jpeg)": ".jpg"}
+_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ORA_SUFFIX)
 
 
 class FileController(QObject):
@@ -42,6 +45,7 @@ class FileController(QObject):
         super().__init__(window)
         self._session, self._engine, self._tasks, self._window = session, engine, tasks, window
         self.folder = Path.home()
+        self.export_choice = export_dialog.ExportChoice()
         self.guard: Callable[[Callable[[], None]], None] = lambda go_on: go_on()  # asks before work is lost
         engine.opened.connect(self._on_engine)
         engine.labels_suggested.connect(self._on_suggestion)
@@ -186,32 +190,42 @@ class FileController(QObject):
     # exporting ----------------------------------------------------------------------------------------------------
 
     def export_dialog(self, then: Callable[[], None] | None = None) -> None:
-        """Ask for a file and export there; `then` runs after success."""
+        """Ask how and where, and export there; `then` runs after success."""
         document = self._session.document
         if document is None:
             return
-        stem = "picture" if document.photo.path is None else document.photo.path.stem
-        filters = ";;".join(_EXPORTS)
-        name, chosen = QFileDialog.getSaveFileName(
-            self._window, "Export the picture", str(self.folder / f"{stem}-edited.png"), filters
-        )
+        photo = document.photo
+        sixteen_bit, private = photo.full.dtype == np.uint16, has_private_fields(photo)
+        choice = export_dialog.ask_export(self.export_choice, sixteen_bit, private, self._window)
+        if choice is None:
+            return
+        self.export_choice = choice
+        start = str(self.folder / f"{'picture' if photo.path is None else photo.path.stem}-edited{choice.suffix}")
+        filters = f"{choice.suffix.lstrip('.').upper()} (*{choice.suffix})"
+        name, _ = QFileDialog.getSaveFileName(self._window, "Export the picture", start, filters)
         if name:
             path = Path(name)
-            if path.suffix.lower() not in (".png", ".tif", ".tiff", ".jpg", ".jpeg"):
-                path = path.with_name(path.name + _EXPORTS.get(chosen, ".png"))
-            self.export(path, then)
+            known = path.suffix.lower() in _SUFFIXES
+            self.export(path if known else path.with_name(path.name + choice.suffix), then)
 
     def export(self, path: Path, then: Callable[[], None] | None = None) -> None:
-        """Write the picture at the photo's size and depth; the suffix chooses PNG, TIFF or JPEG."""
-        document = self._session.document
+        """Write the picture at the photo's size and depth; the suffix chooses PNG, TIFF, JPEG or OpenRaster."""
+        document, label_set = self._session.document, self._session.label_set
         if document is None:
             return
         self._session.end_stroke()
         picture, painted, state = document.lend_picture(), document.ever_painted, document.picture_state
+        options, labels = self.export_choice.options, document.labels()
+        colors = np.array([] if label_set is None else [entry.color for entry in label_set.labels], np.uint8)
 
         def write() -> list[str]:
-            full = to_full_depth(document.photo, picture, painted)
-            return save_photo(path, full, document.photo, ai_edited=bool(painted.any()))
+            full = picture if options.eight_bit else to_full_depth(document.photo, picture, painted)
+            if path.suffix.lower() == ORA_SUFFIX:
+                save_ora(path, full, painted, document.photo, labels, colors.reshape(-1, 3))
+                return []
+            quality, private = options.quality, options.keep_private
+            edited = bool(painted.any())
+            return save_photo(path, full, document.photo, quality=quality, keep_private=private, ai_edited=edited)
 
         def done(notes: list[str]) -> None:
             self.busy.emit("")

@@ -1,0 +1,89 @@
+"""OpenRaster files: laid out as the specification says, and the layers give the picture back."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+import cv2
+import numpy as np
+import pytest
+
+from app.io.errors import ExportError
+from app.io.ora import encode_ora, save_ora
+from app.io.photo import Photo, decode_photo
+
+COLORS = np.array([(1, 2, 3), (40, 90, 180)], np.uint8)
+
+
+def photo(kind: type = np.uint8, alpha: bool = False) -> Photo:
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, np.iinfo(kind).max, (70, 90, 4 if alpha else 3)).astype(kind)
+    _, data = cv2.imencode(".png", pixels)
+    return decode_photo(data.tobytes(), Path("valley.png"))
+
+
+def edited(source: Photo) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Picture, painted and labels of an edit with a ragged outline."""
+    rng = np.random.default_rng(2)
+    painted = np.zeros(source.size, bool)
+    painted[20:40, 30:60] = rng.random((20, 30)) < 0.7
+    picture = source.full.copy()
+    picture[painted] = rng.integers(0, np.iinfo(picture.dtype).max, (int(painted.sum()), 3))
+    return picture, painted, painted.astype(np.uint8)
+
+
+def opened(data: bytes) -> tuple[zipfile.ZipFile, list[dict[str, str]]]:
+    pack = zipfile.ZipFile(io.BytesIO(data))
+    return pack, [layer.attrib for layer in ElementTree.fromstring(pack.read("stack.xml")).iter("layer")]
+
+
+def image(pack: zipfile.ZipFile, name: str) -> np.ndarray:
+    pixels = cv2.imdecode(np.frombuffer(pack.read(name), np.uint8), cv2.IMREAD_UNCHANGED)
+    return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_that_the_edit_over_the_original_is_the_picture_bit_for_bit(kind: type) -> None:
+    source = photo(kind)
+    picture, painted, labels = edited(source)
+    pack, (hidden, edit, original) = opened(encode_ora(picture, painted, source, labels, COLORS))
+    flat = image(pack, original["src"])
+    assert np.array_equal(flat, source.full) and flat.dtype == kind
+    top = image(pack, edit["src"])
+    x, y = int(edit["x"]), int(edit["y"])
+    opaque = top[..., 3] == np.iinfo(kind).max
+    assert set(np.unique(top[..., 3])) <= {0, np.iinfo(kind).max}
+    flat[y : y + top.shape[0], x : x + top.shape[1]][opaque] = top[..., :3][opaque]
+    assert np.array_equal(flat, picture)
+    assert np.array_equal(image(pack, "mergedimage.png"), picture)
+    assert hidden["visibility"] == "hidden" and hidden["name"] == "Label map"
+    assert np.array_equal(image(pack, hidden["src"]), COLORS[labels])
+
+
+def test_that_the_file_is_laid_out_as_the_specification_says() -> None:
+    source = photo()
+    pack, layers = opened(encode_ora(*edited(source)[:2], source, edited(source)[2], COLORS))
+    first = pack.infolist()[0]
+    assert (first.filename, first.compress_type) == ("mimetype", zipfile.ZIP_STORED)
+    assert pack.read("mimetype") == b"image/openraster"
+    root = ElementTree.fromstring(pack.read("stack.xml"))
+    assert (root.get("w"), root.get("h")) == ("90", "70")
+    assert {layer["src"] for layer in layers} <= set(pack.namelist())
+    assert max(image(pack, "Thumbnails/thumbnail.png").shape[:2]) <= 256
+
+
+def test_that_transparency_and_an_unedited_photo_are_kept() -> None:
+    source = photo(alpha=True)
+    nothing = np.zeros(source.size, bool)
+    pack, layers = opened(encode_ora(source.full, nothing, source, nothing.astype(np.uint8), COLORS))
+    assert [layer["name"] for layer in layers] == ["Label map", "Original"]
+    assert np.array_equal(image(pack, layers[1]["src"])[..., 3], source.alpha)
+
+
+def test_that_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    source = photo()
+    with pytest.raises(ExportError):
+        save_ora(tmp_path / "none" / "a.ora", *edited(source)[:2], source, edited(source)[2], COLORS)
