@@ -144,6 +144,8 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int)
     parser.add_argument("--crops", type=int, default=2, help="guide, sga: crops of each photo whose codes are kept")
     parser.add_argument("--enlarged", type=int, default=0, help="sga: so many smaller photos join, enlarged")
+    parser.add_argument("--from-guide", action="store_true", help="sga: begin as a copy of the guide")
+    parser.add_argument("--dropout", type=float, metavar="P", help="guide, sga: while training")
     parser.add_argument("--learning-rate", type=float, help="default: the stage's own")
     parser.add_argument("--adversarial-weight", type=float, help="share of the reconstruction gradient (default 0.1)")
     parser.add_argument("--adversarial-start", type=int, help="step at which the adversarial loss begins")
@@ -310,6 +312,8 @@ def _train(options: argparse.Namespace) -> int:
         batch=options.batch,
         variants=options.crops,
         enlarged=options.enlarged,
+        from_guide=options.from_guide,
+        dropout=options.dropout,
         quiet=options.quiet,
         learning_rate=options.learning_rate,
         adversarial_start=options.adversarial_start,

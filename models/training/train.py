@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..checkpoint import load_checkpoint, save_checkpoint
 from ..config import GUIDE_RESOLUTION, LabelSet, ModelConfig, label_set_from_json
@@ -66,6 +66,8 @@ class Options:
     adversarial_weight: float | None = None
     decoder_only: bool = False
     start: Path | None = None
+    from_guide: bool = False  # sga: begin as a copy of the guide, even where `start` has an SGA
+    dropout: float | None = None  # guide, sga: while training, instead of the configuration's
 
     def weights(self, stage: str) -> StageWeights:
         return _grown(stage_weights(self.runs, stage, self.start), stage, self)
@@ -100,7 +102,17 @@ def train_stage(name: str, options: Options) -> dict[str, float]:
         quiet=options.quiet,
     )
     resumed = options.resume and (settings.folder / SNAPSHOT).exists()
-    return run(stage, settings, None if resumed or options.start is None else _start(options, name))
+    if options.dropout is not None:
+        for module in stage.modules.values():
+            _set_dropout(module, options.dropout)
+    fresh = resumed or options.start is None or (name == "sga" and options.from_guide)
+    return run(stage, settings, None if fresh else _start(options, name))
+
+
+def _set_dropout(module: nn.Module, share: float) -> None:
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = share
 
 
 def _start(options: Options, name: str) -> StageWeights:
