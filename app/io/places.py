@@ -14,3 +14,9 @@ def state_folder() -> Path:
     """Recovery snapshots, recent files, logs."""
     home = os.environ.get("SCENEBRUSH_HOME")
     return Path(home) if home else Path(platformdirs.user_state_dir(_APP, appauthor=False))
+
+
+def config_folder() -> Path:
+    """The settings."""
+    home = os.environ.get("SCENEBRUSH_HOME")
+    return Path(home) if home else Path(platformdirs.user_config_dir(_APP, appauthor=False))

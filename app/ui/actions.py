@@ -58,6 +58,8 @@ class Actions:
         self._window = window
         self._session = session
         self.by_name: dict[str, QAction] = {}
+        self.usual: dict[str, tuple[str, ...]] = {}  # the keys of each command unless the user changes them
+        self.groups: dict[str, list[str]] = {}  # names of the commands by menu
 
     def __getitem__(self, name: str) -> QAction:
         return self.by_name[name]
@@ -66,21 +68,29 @@ class Actions:
         """Make an action that works in the whole window."""
         action = QAction(command.text, self._window)
         action.setObjectName(command.name)
+        self.usual[command.name] = command.keys
         action.setShortcuts([QKeySequence(key) for key in command.keys])
         if command.icon:
             action.setIcon(icon(command.icon))
             action.setIconVisibleInMenu(False)
-        tip = (command.tip or command.text.replace("&", "").rstrip("…")) + _keys(command.keys)
-        action.setToolTip(tip)
+        action.setProperty("tip", command.tip or command.text.replace("&", "").rstrip("…"))
+        _show_keys(action)
         action.triggered.connect(lambda _=False: command.run())
         self._window.addAction(action)
         self.by_name[command.name] = action
         return action
 
+    def bind(self, changed: dict[str, list[str]]) -> None:
+        """Give commands the keys the user has chosen, all others their usual ones."""
+        for name, action in self.by_name.items():
+            action.setShortcuts([QKeySequence(key) for key in changed.get(name, self.usual[name])])
+            _show_keys(action)
+
     def menu(self, title: str, commands: list[Command | None]) -> QMenu:
         """A menu; None is a separator."""
         menu = self._window.menuBar().addMenu(title)
         menu.setObjectName(title.replace("&", "").lower())
+        self.groups[title.replace("&", "")] = [command.name for command in commands if command is not None]
         for command in commands:
             if command is None:
                 menu.addSeparator()
@@ -111,6 +121,7 @@ class Actions:
             action.setChecked(tool is self._session.tool)
             group.addAction(action)
             bar.addAction(action)
+        self.groups["Tools"] = [f"tool-{tool}" for tool, *_ in TOOLS]
         self._session.tool_changed.connect(lambda tool: self.by_name[f"tool-{tool}"].setChecked(True))
         bar.addSeparator()
         bar.addWidget(LabelSwatch(self._session, bar))
@@ -236,5 +247,7 @@ def _caption(text: str) -> QLabel:
     return label
 
 
-def _keys(keys: tuple[str, ...]) -> str:
-    return f" ({QKeySequence(keys[0]).toString(QKeySequence.SequenceFormat.NativeText)})" if keys else ""
+def _show_keys(action: QAction) -> None:
+    """The tool tip names the first key."""
+    key = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
+    action.setToolTip(action.property("tip") + (f" ({key})" if key else ""))

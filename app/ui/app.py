@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 
 from PySide6.QtCore import QSize
 from PySide6.QtWidgets import QApplication
 
-from app.io.places import state_folder
+from app.io.log import start_log
+from app.io.places import config_folder, state_folder
+from app.io.settings import SettingsStore
 from app.worker.jobs import Engine
 
 from .main_window import MainWindow
+from .message_bar import Kind
 from .theme import apply_theme
 
+log = logging.getLogger(__name__)
 _USUAL_SIZE = QSize(1440, 900)
 _SWITCH_INTERVAL = 0.001  # seconds; the GUI thread gets Python back from the engine thread this fast
 
@@ -26,6 +33,11 @@ def run_editor(path: Path | None, checkpoint: Path | None, device: str) -> int:
     device: "auto", "cpu" or "cuda". Needs a display (Qt ends the process without one).
     """
 
+    start_log(state_folder() / "log")
+    store = SettingsStore(config_folder() / "settings.json")
+    checkpoint = checkpoint or store.settings.checkpoint
+    device = store.settings.device if device == "auto" else device
+
     def open_engine() -> Engine:
         from models.editor import open_editor  # loads torch: seconds, so in the engine thread
 
@@ -36,8 +48,10 @@ def run_editor(path: Path | None, checkpoint: Path | None, device: str) -> int:
     assert isinstance(application, QApplication)
     application.setApplicationName("Scenebrush")
     apply_theme(application)
-    window = MainWindow(open_engine, state_folder())
+    window = MainWindow(open_engine, state_folder(), store)
     _show(window)
+    window.help.start()
+    sys.excepthook = _reporter(window)
     if window.projects.offer_recovery():
         pass
     elif path is not None:
@@ -51,6 +65,17 @@ def run_editor(path: Path | None, checkpoint: Path | None, device: str) -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def _reporter(window: MainWindow) -> Callable[..., None]:
+    """What happens to an error that nobody expected: logged in full, shown as one line, and the editor goes on."""
+
+    def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        log.error("unexpected", exc_info=(kind, error, trace))
+        line = next(iter(str(error).splitlines()), "") or kind.__name__
+        window.messages.say(Kind.ERROR, f"Something went wrong: {line}. Your work is still here; the log tells more.")
+
+    return report
 
 
 def _show(window: MainWindow) -> None:

@@ -45,6 +45,7 @@ class FileController(QObject):
         super().__init__(window)
         self._session, self._engine, self._tasks, self._window = session, engine, tasks, window
         self.folder = Path.home()
+        self.max_megapixels = 100.0
         self.export_choice = export_dialog.ExportChoice()
         self.guard: Callable[[Callable[[], None]], None] = lambda go_on: go_on()  # asks before work is lost
         engine.opened.connect(self._on_engine)
@@ -77,10 +78,13 @@ class FileController(QObject):
         self.guard(lambda: self._open_project(path) if is_project(path) else self._open(path, labels))
 
     def _open_project(self, path: Path) -> None:
+        limit = self.max_megapixels
+
+        def read() -> tuple[ProjectData, Photo]:
+            return read_project(path, max_megapixels=limit)
+
         self.busy.emit(f"Opening {path.name}…")
-        self._tasks.submit(
-            lambda: read_project(path), lambda found: self._on_project(path, *found), self._on_open_error, key="open"
-        )
+        self._tasks.submit(read, lambda found: self._on_project(path, *found), self._on_open_error, key="open")
 
     def _on_project(self, path: Path, data: ProjectData, photo: Photo) -> None:
         self.busy.emit("")
@@ -89,8 +93,10 @@ class FileController(QObject):
         self.opened.emit(path, data)
 
     def _open(self, path: Path, labels: Path | None) -> None:
+        limit = self.max_megapixels
+
         def read() -> tuple[Photo, np.ndarray | None]:
-            photo = load_photo(path)
+            photo = load_photo(path, max_megapixels=limit)
             return photo, None if labels is None else load_index_map(labels, photo.size)
 
         self.busy.emit(f"Opening {path.name}…")

@@ -39,6 +39,7 @@ class GenerationController(QObject):
     """Ties session, canvas, panel and gallery to the job queue."""
 
     message = Signal(object, str)  # Kind, text
+    submitted = Signal()  # a run was handed in
     results_changed = Signal()  # something new that a project would keep
 
     def __init__(
@@ -213,6 +214,7 @@ class GenerationController(QObject):
         run = Run.of(job.number, self._title(request.paint), request, tokens, document.bounds, kind)
         self.runs = pruned([*self.runs, run])
         self._panel.queue.show_runs(self.runs)
+        self.submitted.emit()
         self._canvas.set_preview(None)
         self._show_run(run)
 

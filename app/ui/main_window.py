@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QDockWidget, QGridLayout, QMainWindow, QMenu, QWid
 from app.document.atoms import Layer
 from app.document.geometry import Rect
 from app.document.locality import changed_outside_paint
+from app.io.settings import SettingsStore
 from app.worker.engine_thread import EngineThread
 from app.worker.jobs import Engine, EngineInfo
 from app.worker.tasks import TaskThread
@@ -19,9 +20,11 @@ from app.worker.tasks import TaskThread
 from .actions import Actions, Command, OptionsBar
 from .canvas import Canvas
 from .files import PHOTO_SUFFIXES, PROJECT_SUFFIX, FileController, sample_photo
+from .first_run import FirstRun
 from .gallery import Gallery
 from .generate_panel import GeneratePanel
 from .generation import GenerationController
+from .help import Help
 from .label_palette import LabelPalette
 from .message_bar import Kind, MessageBar
 from .project_files import ProjectController
@@ -34,9 +37,11 @@ _NEED_A_PHOTO += ("load-labels", "save-labels")
 
 class MainWindow(QMainWindow):
     """The editor. open_engine is called in the engine thread. home: where recent files and safety copies are kept;
-    None: nowhere."""
+    None: nowhere. store: the user's settings; None: the usual ones, kept nowhere."""
 
-    def __init__(self, open_engine: Callable[[], Engine], home: Path | None = None) -> None:
+    def __init__(
+        self, open_engine: Callable[[], Engine], home: Path | None = None, store: SettingsStore | None = None
+    ) -> None:
         super().__init__()
         self.setWindowTitle("Scenebrush")
         self.setAcceptDrops(True)
@@ -57,6 +62,9 @@ class MainWindow(QMainWindow):
         self.projects = ProjectController(self.session, self.generation, self.files, self.tasks, self, home)
         self.actions_table = Actions(self, self.session)
         self.options = OptionsBar(self.session, self)
+        self.store = SettingsStore() if store is None else store
+        self.help = Help(self, self.store, home)
+        self.first_run = FirstRun(self.session)
         self._closing = False
         self._lay_out()
         self._add_actions()
@@ -72,6 +80,8 @@ class MainWindow(QMainWindow):
         layers.setContentsMargins(0, 0, 0, 0)
         layers.addWidget(self.canvas, 0, 0)
         layers.addWidget(self.messages, 0, 0, Qt.AlignmentFlag.AlignTop)
+        layers.addWidget(self.first_run, 0, 0, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignBottom)
+        self.first_run.hide()
         self.setCentralWidget(middle)
         self.setStatusBar(self.status)
         self.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
@@ -120,6 +130,8 @@ class MainWindow(QMainWindow):
             Command("redo", "&Redo", session.redo, ("Ctrl+Shift+Z", "Ctrl+Y"), "redo"),
             None,
             Command("clear-paint", "&Clear the paint", session.clear_paint, ("Ctrl+Backspace",)),
+            Command("preferences", "&Preferences…", self.help.show_preferences, ("Ctrl+,",)),
+            None,
             Command("swap-labels", "S&wap the last two labels", session.swap_labels, ("X",)),
             None,
             Command("brush-smaller", "Brush &smaller", lambda: session.step_brush_size(-1), ("[",)),
@@ -157,6 +169,15 @@ class MainWindow(QMainWindow):
             Command("attention", "Show where the model &looked", runs.toggle_attention, ("Shift+U",)),
             Command("discard", "D&iscard the chosen version", self.gallery.discard_chosen),
         ])  # fmt: skip
+        add.menu("&Help", [
+            Command("shortcuts", "&Keyboard and mouse", self.help.show_shortcuts, ("?", "F1")),
+            Command("first-run", "&First steps", self.first_run.show),
+            None,
+            Command("open-log", "Open the &log folder", self.help.open_log_folder),
+            Command("diagnostics", "Copy &diagnostics", self.help.copy_diagnostics, tip="For whoever helps you"),
+            None,
+            Command("about", "&About Scenebrush", self.help.show_about),
+        ])  # fmt: skip
         add.label_keys(self.palette_panel.label_in_slot)
         self.options.fill(add)
         self.options.compare.pressed.connect(lambda: canvas.hold_original(True))
@@ -191,6 +212,10 @@ class MainWindow(QMainWindow):
         session.document_replaced.connect(self._on_document)
         session.settled.connect(self._update_actions)
         session.pixels_changed.connect(self._on_pixels)
+        self.generation.submitted.connect(self.first_run.generated)
+        self.first_run.done.connect(self.help.first_run_done)
+        self.help.message.connect(self._say)
+        self.help.apply()
         self._on_document()
 
     def _say(self, kind: Kind, text: str) -> None:
@@ -276,6 +301,7 @@ class MainWindow(QMainWindow):
 
     def _close_now(self) -> None:
         self._closing = True
+        self.help.remember_window()
         if self.isVisible():
             self.close()
 

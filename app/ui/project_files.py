@@ -62,6 +62,9 @@ class ProjectController(QObject):
         session.settled.connect(self._on_change)
         generation.results_changed.connect(self._on_change)
 
+    def set_autosave_seconds(self, seconds: int) -> None:
+        self._timer.setInterval(seconds * 1000)
+
     # state --------------------------------------------------------------------------------------------------------
 
     @property

@@ -15,6 +15,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from app.document.brush import Point
+from app.io.settings import SettingsStore
 from app.ui import files
 from app.ui.canvas import Canvas
 from app.ui.main_window import MainWindow
@@ -58,9 +59,10 @@ def open_window(qapp: QApplication, qtbot, monkeypatch) -> Iterator[OpenWindow]:
         open_engine: Callable[[], Engine] | None = None,
         wait: bool = True,
         home: Path | None = None,
+        store: SettingsStore | None = None,
     ) -> MainWindow:
         chosen = FakeEngine() if engine is None else engine
-        window = MainWindow(open_engine or (lambda: chosen), home)
+        window = MainWindow(open_engine or (lambda: chosen), home, store)
         windows.append(window)
         window.resize(1200, 800)
         window.show()

@@ -1,0 +1,114 @@
+"""Settings at work, and the Help menu."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QByteArray, QObject, QUrl, Signal
+from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtWidgets import QMessageBox
+
+from app.io.save import ExportOptions
+from app.io.settings import Settings, SettingsStore
+
+from .diagnostics import diagnostics
+from .export_dialog import ExportChoice
+from .message_bar import Kind
+from .preferences import Preferences
+from .shortcuts import ShortcutSheet
+
+if TYPE_CHECKING:
+    from .main_window import MainWindow
+
+_STATE_VERSION = 1  # raise when the docks change so that an old arrangement no longer fits
+_ABOUT = (
+    "Scenebrush paints what should be there.\n\n"
+    "An implementation of ASSET (Liu et al., SIGGRAPH 2022) with a checkpoint of its own. Apache 2.0."
+)
+
+
+class Help(QObject):
+    """home: folder of the log, None without one."""
+
+    message = Signal(object, str)  # Kind, text
+
+    def __init__(self, window: MainWindow, store: SettingsStore, home: Path | None) -> None:
+        super().__init__(window)
+        self._window, self._store = window, store
+        self.log_folder = None if home is None else home / "log"
+
+    # settings -------------------------------------------------------------------------------------------------------
+
+    def apply(self) -> None:
+        """Put the settings to work, at the start and after a change."""
+        window, settings = self._window, self._store.settings
+        window.actions_table.bind(settings.shortcuts)
+        window.files.max_megapixels = settings.max_megapixels
+        window.projects.set_autosave_seconds(settings.autosave_seconds)
+        window.panel.count.setValue(settings.versions)
+        options = ExportOptions(settings.export_quality, settings.export_eight_bit)
+        window.files.export_choice = ExportChoice(settings.export_suffix, options)
+
+    def start(self) -> None:
+        """What happens once, when the window is shown to a user."""
+        window, settings = self._window, self._store.settings
+        with contextlib.suppress(ValueError):
+            window.restoreGeometry(QByteArray(base64.b64decode(settings.geometry, validate=True)))
+            window.restoreState(QByteArray(base64.b64decode(settings.window, validate=True)), _STATE_VERSION)
+        if self._store.problem:
+            self.message.emit(Kind.WARNING, self._store.problem)
+        window.first_run.setVisible(settings.first_run)
+
+    def remember_window(self) -> None:
+        """Keep sizes, places and the last export for the next start."""
+        window, settings = self._window, self._store.settings
+        settings.geometry = base64.b64encode(window.saveGeometry().data()).decode()
+        settings.window = base64.b64encode(window.saveState(_STATE_VERSION).data()).decode()
+        choice = window.files.export_choice
+        settings.export_suffix = choice.suffix  # type: ignore[assignment]
+        settings.export_quality, settings.export_eight_bit = choice.options.quality, choice.options.eight_bit
+        self._store.save()
+
+    def first_run_done(self) -> None:
+        self._store.settings.first_run = False
+        self._store.save()
+
+    def show_preferences(self) -> None:
+        dialog = Preferences(self._store.settings, self._window.actions_table, self._window)
+        if dialog.exec() == Preferences.DialogCode.Accepted:
+            self.take(dialog.result_settings)
+        dialog.deleteLater()
+
+    def take(self, settings: Settings) -> None:
+        """Use and keep changed settings."""
+        self._store.settings = settings
+        self.apply()
+        problem = self._store.save()
+        if problem:
+            self.message.emit(Kind.WARNING, problem)
+
+    # help -----------------------------------------------------------------------------------------------------------
+
+    def show_shortcuts(self) -> None:
+        sheet = ShortcutSheet(self._window.actions_table, self._window)
+        sheet.exec()
+        sheet.deleteLater()
+
+    def open_log_folder(self) -> None:
+        if self.log_folder is None or not self.log_folder.exists():
+            self.message.emit(Kind.INFO, "There is no log yet.")
+            return
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.log_folder)))
+
+    def copy_diagnostics(self) -> None:
+        engine = self._window.engine.engine
+        device = "" if engine is None else engine.device_line
+        checkpoint = getattr(engine, "checkpoint_sha256", "")
+        QGuiApplication.clipboard().setText(diagnostics(device, checkpoint, self.log_folder))
+        self.message.emit(Kind.INFO, "Diagnostics are on the clipboard.")
+
+    def show_about(self) -> None:
+        QMessageBox.about(self._window, "About Scenebrush", _ABOUT)
