@@ -24,6 +24,7 @@ from app.worker.jobs import Attention
 from models.request import Candidate, Window
 
 from . import decorations
+from .compare import CompareSlider
 from .heat_map import paint_attention, paint_surprise
 from .lasso import Lasso
 from .overlay import LabelOverlay
@@ -61,6 +62,7 @@ class Canvas(QWidget):
         self._space = False
         self._lasso: Lasso | None = None
         self._outlining_patch = False
+        self.compare = CompareSlider()
         self._heat = False
         self._attention: Attention | None = None
         self._looking_from: Point | None = None
@@ -100,6 +102,13 @@ class Canvas(QWidget):
     @property
     def previewing(self) -> bool:
         return self._preview is not None
+
+    def toggle_compare(self) -> None:
+        """Show the original at the left of a divider, or no more."""
+        self.compare.shown = not self.compare.shown
+        self.compare.held = False
+        self._update_cursor()
+        self.update()
 
     def show_heat(self, shown: bool) -> None:
         """Lay the preview's uncertainty over it, or no more."""
@@ -245,10 +254,13 @@ class Canvas(QWidget):
         shown = "original" if original else "preview" if self._preview is not None else "picture"
         decorations.paint_frame(painter, self._session.document.bounds, self.view)  # type: ignore[union-attr]
         self._layers[shown].paint(painter, self.view, exposed)
+        width, height = self._view_size()
         if shown == "picture":
             if self.overlay.visible:
                 self._layers["overlay"].paint(painter, self.view, exposed)
             decorations.paint_windows(painter, self._windows, self.view, ratio)
+        if self.compare.shown and not original:
+            self._layers["original"].paint(painter, self.view, self.compare.left(exposed, width, height))
         if shown == "preview" and self._heat and self._preview is not None:
             paint_surprise(painter, self._preview[0], self.view, self._view_size(), ratio)
         if shown == "preview" and self._attention is not None and self._looking_from is not None:
@@ -258,6 +270,8 @@ class Canvas(QWidget):
         elif self._preview is not None:
             caption = PATCH_HINT if self._outlining_patch else LOOK_HINT if self._attention else self._caption
             decorations.paint_caption(painter, caption, self._view_size()[1], ratio)
+        if self.compare.shown and not original:
+            self.compare.paint(painter, width, height, ratio)
         if self._lasso is not None:
             mouse = None if self._mouse is None else self.photo_point(self._mouse)
             self._lasso.paint(painter, self.view, ratio, mouse)
@@ -289,7 +303,9 @@ class Canvas(QWidget):
             return
         button, position = event.button(), event.position()
         left = button == Qt.MouseButton.LeftButton
-        if button == Qt.MouseButton.MiddleButton or (left and (self._space or self._session.tool is Tool.HAND)):
+        if left and self.compare.press(position.x(), self.width()):
+            self._session.end_stroke()
+        elif button == Qt.MouseButton.MiddleButton or (left and (self._space or self._session.tool is Tool.HAND)):
             self._session.end_stroke()
             self._pan_from = position
             self._update_cursor()
@@ -315,7 +331,9 @@ class Canvas(QWidget):
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         self._update_brush()
         self._mouse = event.position()
-        if self._pan_from is not None:
+        if self.compare.move(self._mouse.x(), self.width()):
+            self.update()
+        elif self._pan_from is not None:
             moved = (self._mouse - self._pan_from) * self._ratio
             self._pan_from = self._mouse
             self._change_view(self.view.panned(moved.x(), moved.y()))
@@ -325,10 +343,14 @@ class Canvas(QWidget):
         elif self._session.painting:
             self._session.stroke_to(self.photo_point(self._mouse))
         self._update_brush()
+        if self.compare.shown:
+            self._update_cursor()
         self.hovered.emit(self.photo_point(self._mouse))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        if self._pan_from is not None and event.button() in (Qt.MouseButton.MiddleButton, Qt.MouseButton.LeftButton):
+        if self.compare.held and event.button() == Qt.MouseButton.LeftButton:
+            self.compare.held = False
+        elif self._pan_from is not None and event.button() in (Qt.MouseButton.MiddleButton, Qt.MouseButton.LeftButton):
             self._pan_from = None
             self._update_cursor()
         elif event.button() == Qt.MouseButton.LeftButton and self._lasso is not None:
@@ -460,6 +482,8 @@ class Canvas(QWidget):
         tool = self._session.tool
         if self._session.document is None:
             shape = Qt.CursorShape.ArrowCursor
+        elif self._mouse is not None and self.compare.near(self._mouse.x(), self.width()):
+            shape = Qt.CursorShape.SplitHCursor
         elif self._outlining_patch or self._attention is not None:
             shape = Qt.CursorShape.CrossCursor
         elif self._pan_from is not None:

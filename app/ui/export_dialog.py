@@ -18,6 +18,8 @@ from PySide6.QtWidgets import (
 
 from app.io.save import ExportOptions
 
+from .generate_panel import FIELD_MARGINS
+
 _ABOUT = {
     ".png": "Lossless. Opens everywhere.",
     ".tif": "Lossless, for print and other editors.",
@@ -51,6 +53,7 @@ class ExportDialog(QDialog):
         self.about.setWordWrap(True)
         self.about.setProperty("quiet", True)
         self.quality = QSpinBox()
+        self.quality.lineEdit().setTextMargins(*FIELD_MARGINS)
         self.quality.setRange(1, 100)
         self.quality.setValue(choice.options.quality)
         self.depth = QComboBox()

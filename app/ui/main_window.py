@@ -143,6 +143,7 @@ class MainWindow(QMainWindow):
             Command("fit", "&Fit in the window", canvas.fit, ("Ctrl+0",), "fit"),
             Command("actual-size", "&100 %", lambda: canvas.zoom_to(1.0), ("Ctrl+1",)),
             None,
+            Command("compare", "Co&mpare with the original", canvas.toggle_compare, ("M",)),
             Command("toggle-paint", "Show or hide the &paint", self._toggle_paint, ("Ctrl+H",)),
             Command("toggle-labels", "Show or hide the &label map", self._toggle_labels, ("Ctrl+L",)),
         ])  # fmt: skip

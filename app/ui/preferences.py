@@ -30,6 +30,7 @@ from PySide6.QtWidgets import (
 from app.io.settings import Settings
 
 from .actions import Actions
+from .generate_panel import FIELD_MARGINS
 from .shortcuts import conflict
 
 _DEVICES = {"auto": "Automatic: a CUDA GPU where there is one", "cpu": "CPU", "cuda": "CUDA GPU"}
@@ -70,6 +71,7 @@ class Preferences(QDialog):
         row.addWidget(browse)
         self.versions = _spin(1, 64, settings.versions)
         self.megapixels = QDoubleSpinBox()
+        self.megapixels.lineEdit().setTextMargins(*FIELD_MARGINS)
         self.megapixels.setRange(1, 2000)
         self.megapixels.setDecimals(0)
         self.megapixels.setSuffix(" megapixels")
@@ -78,7 +80,9 @@ class Preferences(QDialog):
         restart = QLabel("Device and checkpoint are used after a restart.")
         restart.setProperty("quiet", True)
         form.addRow("&Device", self.device)
-        form.addRow("&Checkpoint folder", row)
+        caption = QLabel("&Checkpoint folder")
+        caption.setBuddy(self.checkpoint)
+        form.addRow(caption, row)
         form.addRow("", restart)
         form.addRow("&Versions of a run", self.versions)
         form.addRow("&Largest photo", self.megapixels)
@@ -185,4 +189,5 @@ def _spin(low: int, high: int, value: int, suffix: str = "") -> QSpinBox:
     spin.setRange(low, high)
     spin.setValue(value)
     spin.setSuffix(suffix)
+    spin.lineEdit().setTextMargins(*FIELD_MARGINS)
     return spin

@@ -38,8 +38,8 @@ class ShortcutSheet(QDialog):
     def __init__(self, actions: Actions, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Keyboard and mouse")
-        groups = [(title, _rows(actions, names)) for title, names in actions.groups.items()]
-        groups.append(("Mouse", list(_MOUSE)))
+        listed = [(title, _rows(actions, names)) for title, names in actions.groups.items()]
+        groups = [group for group in listed if group[1]] + [("Mouse", list(_MOUSE))]
         inside = QWidget()
         grid = QGridLayout(inside)
         grid.setHorizontalSpacing(36)
@@ -56,14 +56,14 @@ class ShortcutSheet(QDialog):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 10, 10, 10)
         layout.addWidget(area)
-        self.resize(1020, 640)
+        self.resize(1100, 640)
 
 
 def _rows(actions: Actions, names: list[str]) -> list[tuple[str, str]]:
     rows = []
     for name in names:
         action = actions[name]
-        keys = ", ".join(k.toString(QKeySequence.SequenceFormat.NativeText) for k in action.shortcuts())
+        keys = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
         if keys:
             rows.append((keys, action.text().replace("&", "").rstrip("…")))
     return rows

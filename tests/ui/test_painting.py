@@ -12,6 +12,7 @@ from PySide6.QtGui import QImage, QMouseEvent, QWheelEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
+from app.document.atoms import Layer
 from app.document.document import Document
 from app.ui.images import to_rgb
 from app.ui.session import Tool
@@ -189,3 +190,28 @@ def test_that_a_stroke_on_a_large_photo_is_painted(open_window, qtbot) -> None:
     times.sort()
     print(f"stroke event with repaint on 4096²: median {times[30] * 1000:.1f} ms, slowest {times[-1] * 1000:.1f} ms")
     assert (window.session.document.paint != NOT_PAINTED).any()
+
+
+def test_that_the_compare_slider_shows_the_original_at_its_left(open_window, photo_file, qtbot) -> None:
+    window = open_window(photo=photo_file)
+    canvas, document = window.canvas, window.session.document
+    document._writable(Layer.PICTURE)[:] = 255
+    canvas._on_document()
+    QTest.keyClick(window, Qt.Key.Key_M)
+    assert canvas.compare.shown
+
+    def color(x: int, y: int) -> int:
+        place = on_canvas(canvas, x, y)
+        return canvas.grab().toImage().pixelColor(place).lightness()
+
+    middle = canvas.width() // 2
+    left_x, right_x = canvas.photo_point(QPointF(middle - 40, 0)).x, canvas.photo_point(QPointF(middle + 40, 0)).x
+    assert color(int(left_x), 60) < 250 and color(int(right_x), 60) == 255
+    paint = document.paint.copy()
+    QTest.mousePress(canvas, LEFT, NO, QPoint(middle, 200))
+    QTest.mouseMove(canvas, QPoint(middle + 90, 200))
+    QTest.mouseRelease(canvas, LEFT, NO, QPoint(middle + 90, 200))
+    assert color(int(right_x), 60) < 250
+    assert np.array_equal(document.paint, paint), "dragging the divider paints nothing"
+    QTest.keyClick(window, Qt.Key.Key_M)
+    assert color(int(left_x), 60) == 255
