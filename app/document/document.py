@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from app.io.photo import Photo
     from app.io.project import ProjectData
 
+    from .superpixels import Superpixels
 
+
+SNAP_CORE = 0.4  # share of the brush that must touch a superpixel to take it: the rest may hang over the edge
 RESTORED_STEP = 0  # stands in `picture_state` for all edits that came with a project
 
 
@@ -47,6 +50,7 @@ class Document:
         self.only_over: int | None = None  # paint goes only where this label is seen
         self.locked: frozenset[int] = frozenset()  # labels that no paint may cover
         self.labels_loaded = False  # the user chose the start labels: a late suggestion must not replace them
+        self.superpixels: Superpixels | None = None  # found when first needed
         self._stroke: Stroke | None = None
         self._picture_steps: list[int] = []
         self._exported_steps: tuple[int, ...] = ()
@@ -128,11 +132,14 @@ class Document:
 
     # painting -------------------------------------------------------------------------------------------------
 
-    def begin_stroke(self, value: int, name: str) -> Stroke:
-        """Start a drag that writes `value` (a label, or NOT_PAINTED for the eraser); aborts one still open."""
+    def begin_stroke(self, value: int, name: str, superpixels: Superpixels | None = None) -> Stroke:
+        """Start a drag that writes `value` (a label, or NOT_PAINTED for the eraser); aborts one still open.
+
+        superpixels: of the photo, to paint whole ones instead of the brush's own shape.
+        """
         if self._stroke is not None:
             self._stroke.abort()
-        self._stroke = Stroke(self, value, name)
+        self._stroke = Stroke(self, value, name, superpixels)
         return self._stroke
 
     def fill(self, x: int, y: int, value: int, name: str) -> Step | None:
@@ -261,8 +268,10 @@ class Document:
 class Stroke:
     """A drag in the making: `line_to` writes at once, `finish` makes it one step, `abort` takes it all back."""
 
-    def __init__(self, document: Document, value: int, name: str) -> None:
+    def __init__(self, document: Document, value: int, name: str, superpixels: Superpixels | None = None) -> None:
         self._document = document
+        self._superpixels = superpixels
+        self._taken = np.zeros(0, np.int32)  # superpixels painted so far
         self._value = value
         self._name = name
         self._atoms: list[Atom] = []
@@ -274,9 +283,12 @@ class Stroke:
 
         point: in photo pixels, anywhere. size: brush diameter in pixels.
         """
-        point = snapped(point, size)
-        rect, mask = capsule(self._last or point, point, size, self._document.bounds)
+        core = size if self._superpixels is None else max(1, round(size * SNAP_CORE))
+        point = snapped(point, core)
+        rect, mask = capsule(self._last or point, point, core, self._document.bounds)
         self._last = point
+        if self._superpixels is not None and not rect.empty:
+            rect, mask = self._grown_to_edges(rect, mask)
         if not rect.empty:
             mask = self._document.paintable(rect, mask)
         atom = None if rect.empty else write(Layer.PAINT, self._document.paint, rect, mask, self._value)
@@ -284,6 +296,15 @@ class Stroke:
             return Rect(0, 0, 0, 0)
         self._atoms.append(atom)
         return atom.rect
+
+    def _grown_to_edges(self, rect: Rect, mask: np.ndarray) -> tuple[Rect, np.ndarray]:
+        """The superpixels under the brush that this stroke has not painted yet; an empty rectangle when none is new."""
+        assert self._superpixels is not None
+        fresh = np.setdiff1d(self._superpixels.under(rect, mask), self._taken, assume_unique=True)
+        if not len(fresh):
+            return Rect(0, 0, 0, 0), mask
+        self._taken = np.union1d(self._taken, fresh)
+        return self._superpixels.region(fresh)
 
     def finish(self) -> Step | None:
         """Close the stroke; None when it changed nothing."""

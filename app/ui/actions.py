@@ -175,6 +175,12 @@ class OptionsBar(QToolBar):
         self.only_over.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.only_over.currentIndexChanged.connect(self._on_only_over)
         session.labels_known.connect(self._list_labels)
+        self.snap = _toggle("snap", "Snap to edges: the brush takes whole regions of even colour (S)")
+        self.snap.toggled.connect(session.set_snap)
+        session.snap_changed.connect(self.snap.setChecked)
+        self.pressure = _toggle("pressure", "A pen's pressure changes the brush size")
+        self.pressure.setChecked(session.pressure)
+        self.pressure.toggled.connect(lambda on: setattr(session, "pressure", on))
         self.labels_opacity = _percent(0, "Show the label map of the whole picture")
 
     def fill(self, actions: Actions) -> None:
@@ -185,6 +191,8 @@ class OptionsBar(QToolBar):
         self.addWidget(_caption("Brush"))
         self.addWidget(self.size)
         self.addWidget(self.size_box)
+        self.addWidget(self.pressure)
+        self.addWidget(self.snap)
         self.addWidget(_caption("only over"))
         self.addWidget(self.only_over)
         self.addSeparator()
@@ -238,6 +246,16 @@ def _percent(value: int, tip: str) -> QSlider:
     slider.setToolTip(tip)
     slider.setAccessibleName(tip)
     return slider
+
+
+def _toggle(name: str, tip: str) -> QToolButton:
+    button = QToolButton()
+    button.setIcon(icon(name))
+    button.setCheckable(True)
+    button.setToolTip(tip)
+    button.setAccessibleName(tip)
+    button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    return button
 
 
 def _caption(text: str) -> QLabel:

@@ -11,8 +11,10 @@ from PySide6.QtGui import (
     QNativeGestureEvent,
     QPainter,
     QPaintEvent,
+    QPointingDevice,
     QRegion,
     QResizeEvent,
+    QTabletEvent,
     QWheelEvent,
 )
 from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QLineEdit, QWidget
@@ -63,6 +65,7 @@ class Canvas(QWidget):
         self._lasso: Lasso | None = None
         self._outlining_patch = False
         self.compare = CompareSlider()
+        self._pen_down = False  # mouse events that come with a pen's stroke are ignored
         self._heat = False
         self._attention: Attention | None = None
         self._looking_from: Point | None = None
@@ -260,7 +263,11 @@ class Canvas(QWidget):
                 self._layers["overlay"].paint(painter, self.view, exposed)
             decorations.paint_windows(painter, self._windows, self.view, ratio)
         if self.compare.shown and not original:
-            self._layers["original"].paint(painter, self.view, self.compare.left(exposed, width, height))
+            left = self.compare.left(exposed, width, height)
+            painter.save()
+            painter.setClipRegion(left)
+            self._layers["original"].paint(painter, self.view, left)
+            painter.restore()
         if shown == "preview" and self._heat and self._preview is not None:
             paint_surprise(painter, self._preview[0], self.view, self._view_size(), ratio)
         if shown == "preview" and self._attention is not None and self._looking_from is not None:
@@ -299,7 +306,7 @@ class Canvas(QWidget):
     # mouse ------------------------------------------------------------------------------------------------------
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        if self._session.document is None:
+        if self._session.document is None or self._pen_down:
             return
         button, position = event.button(), event.position()
         left = button == Qt.MouseButton.LeftButton
@@ -328,7 +335,37 @@ class Canvas(QWidget):
             straight = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
             self._session.begin_stroke(self.photo_point(position), straight)
 
+    def tabletEvent(self, event: QTabletEvent) -> None:
+        """A pen paints with its pressure; for all but strokes Qt makes mouse events of it."""
+        kind, point = event.type(), self.photo_point(event.position())
+        special = self._space or self._outlining_patch or self._attention is not None
+        if kind == QEvent.Type.TabletPress and event.button() == Qt.MouseButton.LeftButton:
+            if not self._session.can_paint or special or event.modifiers() & Qt.KeyboardModifier.AltModifier:
+                event.ignore()
+                return
+            if self._preview is not None:
+                self.preview_left.emit()
+            straight = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+            erase = event.pointerType() == QPointingDevice.PointerType.Eraser
+            self._pen_down = True
+            self._session.begin_stroke(point, straight, event.pressure(), erase)
+        elif kind == QEvent.Type.TabletMove and self._pen_down:
+            self._update_brush()
+            self._mouse = event.position()
+            self._session.stroke_to(point, event.pressure())
+            self._update_brush()
+            self.hovered.emit(point)
+        elif kind == QEvent.Type.TabletRelease and self._pen_down:
+            self._pen_down = False
+            self._session.end_stroke()
+        else:
+            event.ignore()
+            return
+        event.accept()
+
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if self._pen_down:
+            return
         self._update_brush()
         self._mouse = event.position()
         if self.compare.move(self._mouse.x(), self.width()):
@@ -348,6 +385,8 @@ class Canvas(QWidget):
         self.hovered.emit(self.photo_point(self._mouse))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        if self._pen_down:
+            return
         if self.compare.held and event.button() == Qt.MouseButton.LeftButton:
             self.compare.held = False
         elif self._pan_from is not None and event.button() in (Qt.MouseButton.MiddleButton, Qt.MouseButton.LeftButton):

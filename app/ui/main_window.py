@@ -29,6 +29,7 @@ from .label_palette import LabelPalette
 from .message_bar import Kind, MessageBar
 from .project_files import ProjectController
 from .session import Session
+from .snapping import Snapping
 from .status_bar import StatusBar
 
 _NEED_A_PHOTO = ("save", "save-as", "export", "clear-paint", "suggest-labels", "uniform-labels")
@@ -62,6 +63,7 @@ class MainWindow(QMainWindow):
         self.projects = ProjectController(self.session, self.generation, self.files, self.tasks, self, home)
         self.actions_table = Actions(self, self.session)
         self.options = OptionsBar(self.session, self)
+        self.snapping = Snapping(self.session, self.tasks, self)
         self.store = SettingsStore() if store is None else store
         self.help = Help(self, self.store, home)
         self.first_run = FirstRun(self.session)
@@ -134,6 +136,7 @@ class MainWindow(QMainWindow):
             None,
             Command("swap-labels", "S&wap the last two labels", session.swap_labels, ("X",)),
             None,
+            Command("snap", "Snap the brush to &edges", lambda: session.set_snap(not session.snap), ("S",)),
             Command("brush-smaller", "Brush &smaller", lambda: session.step_brush_size(-1), ("[",)),
             Command("brush-larger", "Brush &larger", lambda: session.step_brush_size(1), ("]",)),
         ])  # fmt: skip
@@ -204,6 +207,7 @@ class MainWindow(QMainWindow):
         self.options.labels_opacity.valueChanged.connect(self._on_opacity)
         self.files.message.connect(self._say)
         self.projects.message.connect(self._say)
+        self.snapping.message.connect(self._say)
         self.projects.changed.connect(self._show_title)
         self.files.busy.connect(self._on_busy)
         self.files.exported.connect(lambda _: self._show_title())

@@ -17,6 +17,7 @@ from models.config import LabelSet
 from models.request import NOT_PAINTED, Candidate
 
 UNDO_STEPS = 200
+LIGHTEST = 0.2  # share of the brush size that a pen without pressure paints with
 
 
 class Tool(enum.StrEnum):
@@ -43,6 +44,7 @@ class Session(QObject):
     tool_changed = Signal(object)  # Tool
     brush_size_changed = Signal(int)
     label_changed = Signal(int)
+    snap_changed = Signal(bool)
     guard_changed = Signal()  # what may be painted over: `only_over`, `locked`
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -56,6 +58,8 @@ class Session(QObject):
         self.brush_size = 80
         self.label = 0
         self.previous_label = 0
+        self.snap = False  # the brush keeps to the edges of the photo
+        self.pressure = True  # a pen's pressure changes the size
         self.only_over: int | None = None
         self.locked: frozenset[int] = frozenset()
         self._stroke: Stroke | None = None
@@ -126,6 +130,12 @@ class Session(QObject):
     def swap_labels(self) -> None:
         self.set_label(self.previous_label)
 
+    def set_snap(self, snap: bool) -> None:
+        """Let brush and eraser take whole superpixels."""
+        if snap != self.snap:
+            self.snap = snap
+            self.snap_changed.emit(snap)
+
     def set_only_over(self, label: int | None) -> None:
         """Let paint go only where this label is seen; None: everywhere."""
         self.only_over = label
@@ -152,22 +162,27 @@ class Session(QObject):
     def painting(self) -> bool:
         return self._stroke is not None
 
-    def begin_stroke(self, point: Point, straight: bool = False) -> None:
-        """Start a drag; `straight` draws a line from where the last stroke ended."""
+    def begin_stroke(self, point: Point, straight: bool = False, pressure: float = 1.0, erase: bool = False) -> None:
+        """Start a drag; `straight` draws a line from where the last stroke ended.
+
+        pressure: of a pen, 0–1. erase: the pen's other end.
+        """
         if self.document is None or not self.can_paint:
             return
         self.end_stroke()
-        erasing = self.tool is Tool.ERASER
+        erasing = erase or self.tool is Tool.ERASER
         name = "Erase paint" if erasing else f"Paint {self.label_name(self.label)}"
-        self._stroke = self.document.begin_stroke(NOT_PAINTED if erasing else self.label, name)
+        superpixels = self.document.superpixels if self.snap else None
+        self._stroke = self.document.begin_stroke(NOT_PAINTED if erasing else self.label, name, superpixels)
         if straight and self._last_point is not None:
-            self.stroke_to(self._last_point)
-        self.stroke_to(point)
+            self.stroke_to(self._last_point, pressure)
+        self.stroke_to(point, pressure)
 
-    def stroke_to(self, point: Point) -> None:
+    def stroke_to(self, point: Point, pressure: float = 1.0) -> None:
         if self._stroke is not None:
             self._last_point = point
-            self._paint_changed(self._stroke.line_to(point, self.brush_size))
+            share = LIGHTEST + (1 - LIGHTEST) * pressure if self.pressure else 1.0
+            self._paint_changed(self._stroke.line_to(point, max(1, round(self.brush_size * share))))
 
     def end_stroke(self) -> None:
         """Close the drag: it becomes one undo step."""
