@@ -79,6 +79,7 @@ class Canvas(QWidget):
         for signal in (session.tool_changed, session.brush_size_changed, session.label_changed):
             signal.connect(self._on_tool)
         session.labels_known.connect(self.overlay_changed)
+        session.hidden_changed.connect(self.overlay_changed)
         self._on_tool()
 
     # what is shown ----------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from PySide6.QtWidgets import (
 
 from . import theme
 from .icons import icon, pixmap
+from .patterns import paint_pattern
 from .session import Session
 
 LABEL_ROLE = Qt.ItemDataRole.UserRole + 1
@@ -64,7 +65,7 @@ class _LabelModel(QAbstractListModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             key = f"  (key {index.row() + 1})" if index.row() < _SLOTS else ""
             rare = "\nRare: the checkpoint has learned it from few pictures, expect less" if entry.rare else ""
-            return f"Paint {entry.name}{key}{rare}\nThe padlock keeps this label from being painted over"
+            return f"Paint {entry.name}{key}{rare}\nThe padlock protects it from paint, the eye hides its colour"
         return None
 
 
@@ -95,13 +96,17 @@ class _LabelDelegate(QStyledItemDelegate):
         elif state & QStyle.StateFlag.State_MouseOver:
             painter.setBrush(QColor(theme.HOVER))
             painter.drawRoundedRect(box, 4, 4)
-        paint_swatch(painter, QRectF(box.left() + 8, box.top() + 4.5, 24, box.height() - 9), entry.color)
+        paint_swatch(painter, QRectF(box.left() + 8, box.top() + 4.5, 24, box.height() - 9), entry.color, label)
         painter.setPen(QColor(theme.TEXT))
-        text = box.adjusted(42, 0, -56, 0)
-        locked = label in self._model.session.locked
-        if locked or state & QStyle.StateFlag.State_MouseOver:
-            color = theme.TEXT if locked else theme.FAINT
-            painter.drawPixmap(lock_box(box).topLeft(), pixmap("lock" if locked else "unlock", 16, 1, color))
+        text = box.adjusted(42, 0, -76, 0)
+        session, over = self._model.session, bool(state & QStyle.StateFlag.State_MouseOver)
+        for on, place, names in (
+            (label in session.locked, lock_box(box), ("lock", "unlock")),
+            (label in session.hidden, eye_box(box), ("eye-off", "eye")),
+        ):
+            if on or over:
+                color = theme.TEXT if on else theme.FAINT
+                painter.drawPixmap(place.topLeft(), pixmap(names[0] if on else names[1], 16, 1, color))
         painter.drawText(text, Qt.AlignmentFlag.AlignVCenter, entry.name.capitalize())
         font = painter.font()
         font.setPixelSize(11)
@@ -125,6 +130,11 @@ class _LabelDelegate(QStyledItemDelegate):
 def lock_box(row: QRect) -> QRect:
     """Where the padlock of a row is drawn and clicked."""
     return QRect(row.right() - 48, row.center().y() - 8, 17, 17)
+
+
+def eye_box(row: QRect) -> QRect:
+    """Where the eye of a row is drawn and clicked."""
+    return lock_box(row).translated(-21, 0)
 
 
 class LabelPalette(QWidget):
@@ -152,6 +162,7 @@ class LabelPalette(QWidget):
         self.list.setAccessibleName("Labels")
         self.list.viewport().installEventFilter(self)
         session.guard_changed.connect(self.list.viewport().update)
+        session.hidden_changed.connect(self.list.viewport().update)
         self.list.clicked.connect(self._take)
         self.list.activated.connect(self._take)
         self.list.selectionModel().currentChanged.connect(lambda index, _: self._take(index))
@@ -202,17 +213,25 @@ class LabelPalette(QWidget):
             self._take(self._filter.index(0, 0))
             self.search.clear()
 
-    def _click_lock(self, event: QMouseEvent) -> bool:
-        """Whether a press on the list was on a padlock (it locks or unlocks the label, and chooses nothing)."""
-        index = self.list.indexAt(event.position().toPoint())
-        if not index.isValid() or not lock_box(self.list.visualRect(index)).contains(event.position().toPoint()):
+    def _click_mark(self, event: QMouseEvent) -> bool:
+        """Whether a press on the list was on a padlock or an eye (it turns that over, and chooses nothing)."""
+        place = event.position().toPoint()
+        index = self.list.indexAt(place)
+        if not index.isValid():
             return False
-        self._session.toggle_lock(index.data(LABEL_ROLE))
-        return True
+        row, label = self.list.visualRect(index), index.data(LABEL_ROLE)
+        for box, turn in (
+            (lock_box(row), self._session.toggle_lock),
+            (eye_box(row), self._session.toggle_hidden),
+        ):
+            if box.contains(place):
+                turn(label)
+                return True
+        return False
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if watched is self.list.viewport() and isinstance(event, QMouseEvent):
-            return event.type() == QEvent.Type.MouseButtonPress and self._click_lock(event)
+            return event.type() == QEvent.Type.MouseButtonPress and self._click_mark(event)
         if watched is self.search and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             if event.key() == Qt.Key.Key_Escape:
                 self.search.clear()
@@ -247,18 +266,20 @@ class LabelSwatch(QAbstractButton):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         labels = self._session.label_set.labels
-        paint_swatch(painter, QRectF(15, 15, 20, 20), labels[self._session.previous_label].color)
+        previous, current = self._session.previous_label, self._session.label
+        paint_swatch(painter, QRectF(15, 15, 20, 20), labels[previous].color, previous)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(theme.WINDOW))
         painter.drawRoundedRect(QRectF(1.5, 1.5, 25, 25), 5, 5)
-        paint_swatch(painter, QRectF(3.5, 3.5, 21, 21), labels[self._session.label].color)
+        paint_swatch(painter, QRectF(3.5, 3.5, 21, 21), labels[current].color, current)
 
 
-def paint_swatch(painter: QPainter, box: QRectF, color: tuple[int, int, int]) -> None:
-    """A rounded field of a label's colour with an edge that shows on light and dark."""
+def paint_swatch(painter: QPainter, box: QRectF, color: tuple[int, int, int], label: int) -> None:
+    """A rounded field of a label's colour and pattern with an edge that shows on light and dark."""
     painter.setBrush(QColor(*color))
     painter.setPen(QPen(QColor(0, 0, 0, 130), 1))
     painter.drawRoundedRect(box, 3, 3)
+    paint_pattern(painter, box, label, color)
     painter.setBrush(Qt.BrushStyle.NoBrush)
     painter.setPen(QPen(QColor(255, 255, 255, 70), 1))
     painter.drawRoundedRect(box.adjusted(1, 1, -1, -1), 2, 2)

@@ -26,6 +26,7 @@ from .generate_panel import GeneratePanel
 from .generation import GenerationController
 from .help import Help
 from .label_palette import LabelPalette
+from .legend import Legend
 from .message_bar import Kind, MessageBar
 from .project_files import ProjectController
 from .session import Session
@@ -67,6 +68,7 @@ class MainWindow(QMainWindow):
         self.store = SettingsStore() if store is None else store
         self.help = Help(self, self.store, home)
         self.first_run = FirstRun(self.session)
+        self.legend = Legend(self.session)
         self._closing = False
         self._lay_out()
         self._add_actions()
@@ -84,6 +86,7 @@ class MainWindow(QMainWindow):
         layers.addWidget(self.messages, 0, 0, Qt.AlignmentFlag.AlignTop)
         layers.addWidget(self.first_run, 0, 0, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignBottom)
         self.first_run.hide()
+        layers.addWidget(self.legend, 0, 0, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop)
         self.setCentralWidget(middle)
         self.setStatusBar(self.status)
         self.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
@@ -149,6 +152,8 @@ class MainWindow(QMainWindow):
             Command("compare", "Co&mpare with the original", canvas.toggle_compare, ("M",)),
             Command("toggle-paint", "Show or hide the &paint", self._toggle_paint, ("Ctrl+H",)),
             Command("toggle-labels", "Show or hide the &label map", self._toggle_labels, ("Ctrl+L",)),
+            Command("patterns", "P&atterns on the labels", self._toggle_patterns, ("P",)),
+            Command("legend", "Le&gend", self.legend.toggle, ("Shift+L",)),
         ])  # fmt: skip
         add.menu("&Labels", [
             Command("suggest-labels", "&Suggest from the photo", files.suggest_again),
@@ -195,6 +200,10 @@ class MainWindow(QMainWindow):
     def _toggle_labels(self) -> None:
         slider = self.options.labels_opacity
         slider.setValue(0 if slider.value() else 55)
+
+    def _toggle_patterns(self) -> None:
+        self.canvas.overlay.patterns = not self.canvas.overlay.patterns
+        self.canvas.overlay_changed()
 
     # wiring -------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from app.document.geometry import Rect
 from models.request import NOT_PAINTED
 
 from .images import premultiplied
+from .patterns import SIDE, ink, patterns
 from .session import Session
 
 _EDGE = premultiplied((255, 255, 255), 0.6)  # round painted areas: dark paint on dark ground must show
@@ -21,6 +22,7 @@ class LabelOverlay:
         self._session = session
         self.paint_opacity = 0.65
         self.labels_opacity = 0.0
+        self.patterns = False  # also show what is what without colour
 
     @property
     def visible(self) -> bool:
@@ -36,16 +38,33 @@ class LabelOverlay:
         stride = 1 << max(0, level - 1)
         rows, columns = slice(rect.y, rect.bottom, stride), slice(rect.x, rect.right, stride)
         paint = document.paint[rows, columns]
+        shown = paint
         if self.labels_opacity > 0:
             applied = document.applied[rows, columns]
             labels = np.where(applied == NOT_PAINTED, document.start[rows, columns], applied)
             argb = self._colors(self.labels_opacity)[labels]
             np.copyto(argb, self._colors(self.paint_opacity)[paint], where=paint != NOT_PAINTED)
+            shown = np.where(paint == NOT_PAINTED, labels, paint)
         else:
             argb = self._colors(self.paint_opacity)[paint]
+        if self.patterns:
+            self._draw_patterns(argb, shown, paint, rect, stride, 1 if level == 0 else 2)
         if self.paint_opacity > 0:
             argb[self._edges(rect, stride)] = _EDGE
         return argb if level == 0 else _halved(argb)
+
+    def _draw_patterns(
+        self, argb: np.ndarray, shown: np.ndarray, paint: np.ndarray, rect: Rect, stride: int, width: int
+    ) -> None:
+        """Ink the pattern of each label over its colour; width: samples of one pattern pixel."""
+        rows, columns = (
+            (np.arange(size) + start // stride) // width % SIDE
+            for size, start in ((argb.shape[0], rect.y), (argb.shape[1], rect.x))
+        )
+        inked = patterns()[shown, rows[:, None], columns]
+        for opacity, where in ((self.paint_opacity, paint != NOT_PAINTED), (self.labels_opacity, paint == NOT_PAINTED)):
+            if opacity > 0:
+                np.copyto(argb, self._colors(opacity, inks=True)[shown], where=inked & where)
 
     def _edges(self, rect: Rect, stride: int) -> np.ndarray:
         """(h, w) bool of the samples whose paint differs from that of the one above or to the left."""
@@ -58,12 +77,13 @@ class LabelOverlay:
         edges[:, 1:] |= paint[:, 1:] != paint[:, :-1]
         return edges[int(above > 0) :, int(left > 0) :]
 
-    def _colors(self, opacity: float) -> np.ndarray:
-        """(256,) uint32: colour by label; unknown labels and NOT_PAINTED are transparent."""
+    def _colors(self, opacity: float, inks: bool = False) -> np.ndarray:
+        """(256,) uint32: colour or pattern ink by label; unknown or hidden labels, NOT_PAINTED: transparent."""
         table = np.zeros(256, np.uint32)
         if self._session.label_set is not None:
             for index, label in enumerate(self._session.label_set.labels):
-                table[index] = premultiplied(label.color, opacity)
+                if index not in self._session.hidden:
+                    table[index] = premultiplied(ink(label.color) if inks else label.color, opacity)
         table[NOT_PAINTED] = 0
         return table
 

@@ -45,6 +45,7 @@ class Session(QObject):
     brush_size_changed = Signal(int)
     label_changed = Signal(int)
     snap_changed = Signal(bool)
+    hidden_changed = Signal()
     guard_changed = Signal()  # what may be painted over: `only_over`, `locked`
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -58,6 +59,7 @@ class Session(QObject):
         self.brush_size = 80
         self.label = 0
         self.previous_label = 0
+        self.hidden: frozenset[int] = frozenset()  # labels that the overlay leaves out
         self.snap = False  # the brush keeps to the edges of the photo
         self.pressure = True  # a pen's pressure changes the size
         self.only_over: int | None = None
@@ -145,6 +147,11 @@ class Session(QObject):
         """Protect a label from paint, or no more."""
         self.locked = self.locked ^ {label}
         self._guard()
+
+    def toggle_hidden(self, label: int) -> None:
+        """Leave a label out of the overlay, or no more; it stays painted."""
+        self.hidden = self.hidden ^ {label}
+        self.hidden_changed.emit()
 
     def _guard(self) -> None:
         if self.document is not None:
