@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..quantize import Codebook
+from . import team
 
 START = 250  # steps without quantisation
 DECAY = 0.99
@@ -57,6 +58,7 @@ class CodebookKeeper(nn.Module):
         table = self._codebook[0].embedding.weight
         picks = torch.randint(len(flat), (len(table),), device=flat.device)
         table.copy_(flat[picks] + 0.01 * flat.std() * torch.randn_like(table))
+        team.same(table)
         self.adopt()
 
     @torch.no_grad()
@@ -64,12 +66,14 @@ class CodebookKeeper(nn.Module):
         table = self._codebook[0].embedding.weight
         counts = torch.bincount(tokens, minlength=len(table)).float()
         sums = torch.zeros_like(self.sums).index_add_(0, tokens, flat)
+        team.total(counts)
+        team.total(sums)
         self.usage.mul_(DECAY).add_(counts, alpha=1 - DECAY)
         self.sums.mul_(DECAY).add_(sums, alpha=1 - DECAY)
         dead = self.usage < 0.02
         if dead.any():
             picks = torch.randint(len(flat), (int(dead.sum()),), device=flat.device)
-            self.sums[dead] = flat[picks]
+            self.sums[dead] = team.same(flat[picks].clone())
             self.usage[dead] = 1.0
         table.copy_(self.sums / self.usage[:, None])
 

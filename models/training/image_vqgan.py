@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..config import ModelConfig
 from ..quantize import perplexity
 from ..vqgan import VQGAN
+from . import team
 from .codebook import CodebookKeeper
 from .data import CropStream, DataSet
 from .discriminator import PatchDiscriminator, adaptive_weight, hinge_loss
@@ -65,6 +66,7 @@ class ImageVqganStage:
                 [{"params": list(self.judge.parameters()), "scale": 2.0}], 2 * learning_rate, betas=(0.5, 0.99)
             ),
         }
+        self.run, self.run_judge = team.runner(self.vqgan), team.runner(self.judge)
         self.stream = CropStream(data.train, CROP, batch, seed, scales=(0.5, 1.0))
         self.data = data
         self.weights = (perceptual_weight, adversarial_weight)
@@ -98,10 +100,7 @@ class ImageVqganStage:
     def step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], number: int) -> dict[str, float]:
         pictures, labels, masks, told = (self.precision.move(part) for part in batch)
         vqgan = self.vqgan
-        drawn, known, commitment = self._features(pictures, masks, number)
-        with self.precision.autocast():
-            rebuilt = vqgan.decode(torch.where(masks > 0.5, drawn, known), self._told(labels, told))
-        rebuilt = rebuilt.float()
+        rebuilt, commitment = self.run(lambda: self._rebuilt(pictures, labels, masks, told, number))
         metrics = {}
         output = rebuilt.detach().requires_grad_()
         pixel = (output - pictures).abs().mean()
@@ -130,6 +129,15 @@ class ImageVqganStage:
             **metrics,
         }
 
+    def _rebuilt(
+        self, pictures: Tensor, labels: Tensor, masks: Tensor, told: Tensor, number: int
+    ) -> tuple[Tensor, Tensor]:
+        """The pictures after their way through the codes, and the commitment loss."""
+        drawn, known, commitment = self._features(pictures, masks, number)
+        with self.precision.autocast():
+            rebuilt = self.vqgan.decode(torch.where(masks > 0.5, drawn, known), self._told(labels, told))
+        return rebuilt.float(), commitment
+
     def _told(self, labels: Tensor, told: Tensor) -> Tensor | None:
         """What the decoder reads of labels (B, H, W); nothing of those not told (B, 1, 1, 1)."""
         hot = torch.nn.functional.one_hot(labels, self.labels).permute(0, 3, 1, 2).float()
@@ -154,8 +162,9 @@ class ImageVqganStage:
     def _judge(self, output: Tensor, pictures: Tensor, labels: Tensor, metrics: dict[str, float]) -> None:
         """One step of the discriminator."""
         with self.precision.autocast():
-            fake, _ = self.judge(output.detach(), labels)
-            real, _ = self.judge(pictures, labels)
+            real, fake = self.run_judge(
+                lambda: (self.judge(pictures, labels)[0], self.judge(output.detach(), labels)[0])
+            )
             judged = hinge_loss(real.float(), fake.float())
         self.optimisers["judge"].zero_grad(set_to_none=True)
         judged.backward()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..config import ModelConfig
 from ..quantize import perplexity
 from ..vqgan import VQGAN
+from . import team
 from .codebook import CodebookKeeper
 from .data import CropStream, DataSet
 from .precision import Precision
@@ -37,6 +38,7 @@ class LabelVqganStage:
         self.optimisers: dict[str, torch.optim.Optimizer] = {
             "vqgan": torch.optim.Adam(trained, 1e-3, betas=(0.5, 0.99))
         }
+        self.run = team.runner(self.vqgan)
         self.stream = CropStream(data.train, SIDE, batch, seed, scales=(0.5, 1.0))
 
     def start_from(self, weights: dict[str, Tensor]) -> None:
@@ -54,17 +56,21 @@ class LabelVqganStage:
 
     def step(self, batch: Tensor, number: int) -> dict[str, float]:
         labels = batch.to(self.precision.device)
-        with self.precision.autocast():
-            features = self.vqgan.encode(self._hot(labels))
-        drawn, _, commitment = self.keeper.quantise(features.float(), number)
-        with self.precision.autocast():
-            logits = self.vqgan.decode(drawn)
+        logits, commitment = self.run(lambda: self._rebuilt(labels, number))
         entropy = F.cross_entropy(logits.float(), labels)
         self.optimisers["vqgan"].zero_grad(set_to_none=True)
         (entropy + commitment).backward()
         nn.utils.clip_grad_norm_(self.vqgan.parameters(), 1.0)
         self.optimisers["vqgan"].step()
         return {"cross_entropy": entropy.item(), "perplexity": self.keeper.perplexity()}
+
+    def _rebuilt(self, labels: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        """Logits of the labels after their way through the codes, and the commitment loss."""
+        with self.precision.autocast():
+            features = self.vqgan.encode(self._hot(labels))
+        drawn, _, commitment = self.keeper.quantise(features.float(), number)
+        with self.precision.autocast():
+            return self.vqgan.decode(drawn), commitment
 
     @torch.no_grad()
     def evaluate(self, folder: Path, number: int) -> dict[str, float]:

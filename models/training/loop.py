@@ -22,6 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from . import team
 from .meter import Meter
 from .weights import SNAPSHOT, StageWeights
 
@@ -107,15 +108,16 @@ def run(stage: Stage, settings: LoopSettings, start: StageWeights | None = None)
     step, started = position.step, time.monotonic()
     snapped = evaluated = started
     figures: dict[str, float] = {}
-    loader, stop = _Loader(stage.batch, step), _StopRequest()
+    loader, stop = _Loader(lambda number: team.share(stage.batch(number)), step), _StopRequest()
+    device = next(next(iter(stage.modules.values())).parameters()).device
     seconds = None if settings.minutes is None else 60 * settings.minutes
-    with Meter(settings.folder, stage.name, settings.quiet, settings.steps, seconds) as meter:
+    with Meter(settings.folder, stage.name, settings.quiet, settings.steps, seconds, team.is_first()) as meter:
 
         def here() -> Position:
             return Position(step, position.seconds + time.monotonic() - started, position.first)
 
         try:
-            while not stop.asked and not _over(settings, step, started):
+            while not team.agreed(stop.asked or _over(settings, step, started), device):
                 batch = loader.next()
                 warm = min(1.0, (step - position.first + 1) / settings.warmup)
                 for group in (g for o in stage.optimisers.values() for g in o.param_groups):
@@ -124,7 +126,9 @@ def run(stage: Stage, settings: LoopSettings, start: StageWeights | None = None)
                 metrics = stage.step(batch, step)
                 step += 1
                 ema.update(step)
-                meter.note(step, here().seconds, stage.examples(batch), metrics)
+                meter.note(step, here().seconds, stage.examples(batch) * team.size(), metrics)
+                if not team.is_first():
+                    continue
                 if time.monotonic() - snapped > 60 * settings.snapshot_minutes:
                     save_snapshot(snapshot, stage, ema, here())
                     snapped = time.monotonic()
@@ -135,6 +139,8 @@ def run(stage: Stage, settings: LoopSettings, start: StageWeights | None = None)
         finally:
             loader.stop()
             stop.release()
+        if not team.is_first():
+            return figures
         save_snapshot(snapshot, stage, ema, here())
         last = _evaluate(stage, ema, settings, step)
         meter.evaluated(step, last)

@@ -26,7 +26,11 @@ class Meter:
     goal: what the bar runs to, in steps or seconds (None: it has no end). Use as a context manager.
     """
 
-    def __init__(self, folder: Path, name: str, quiet: bool, steps: int | None, seconds: float | None) -> None:
+    def __init__(
+        self, folder: Path, name: str, quiet: bool, steps: int | None, seconds: float | None, writes: bool = True
+    ) -> None:
+        self._writes = writes  # only one of several processes does
+        quiet = quiet or not writes
         self.folder, self.name, self.quiet, self.steps = folder, name, quiet, steps
         self._started = self._marked = time.monotonic()
         self._images, self._count, self._sums = 0, 0, dict[str, float]()
@@ -64,6 +68,8 @@ class Meter:
         draw_curves(self.folder)
 
     def tell(self, name: str, values: dict[str, Any]) -> None:
+        if not self._writes:
+            return
         with (self.folder / METRICS).open("a") as file:
             file.write(json.dumps({"stage": name, **values}) + "\n")
         told = "  ".join(f"{k} {v}" for k, v in values.items())

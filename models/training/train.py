@@ -24,6 +24,7 @@ from ..networks import expected_shapes
 from ..presets import default_config
 from ..transformer import Transformer
 from ..vqgan import VQGAN
+from . import team
 from .codes import CodeSet, encode_crops, load_codes, save_codes
 from .data import DataSet
 from .image_vqgan import ImageVqganStage
@@ -106,7 +107,9 @@ def train_stage(name: str, options: Options) -> dict[str, float]:
         for module in stage.modules.values():
             _set_dropout(module, options.dropout)
     fresh = resumed or options.start is None or (name == "sga" and options.from_guide)
-    return run(stage, settings, None if fresh else _start(options, name))
+    figures = run(stage, settings, None if fresh else _start(options, name))
+    team.wait()  # the next stage reads what the first process has written
+    return figures
 
 
 def _set_dropout(module: nn.Module, share: float) -> None:
@@ -154,7 +157,9 @@ def train_all(options: Options) -> None:
 
 
 def export(options: Options, folder: Path, name: str) -> None:
-    """Write a checkpoint of all stages' averaged weights, float16."""
+    """Write a checkpoint of all stages' averaged weights, float16; of several processes the first one does."""
+    if not team.is_first():
+        return
     config = options.config()
     tensors: dict[str, Tensor] = {}
     facts: dict[str, object] = {}
@@ -205,12 +210,13 @@ def _codes(options: Options, precision: Precision, side: int) -> tuple[dict[int,
         if part == "train" and not data.train:
             raise TrainingError(f"no training pairs of at least {side} pixels in {', '.join(map(str, options.data))}")
         path = options.runs / "codes" / f"{part}-{side}-{crops}-{_encoders_digest(options)}.npz"
-        if not path.exists():
-            for stale in path.parent.glob(f"{part}-{side}-*.npz"):
-                stale.unlink()
-            image, label = _vqgans(options, precision)
-            seed = 1 if part == "train" else 2
-            save_codes(encode_crops(pairs, 1, side, image, label, options.config(), precision, seed), path)
+        with team.first_alone():
+            if not path.exists():
+                for stale in path.parent.glob(f"{part}-{side}-*.npz"):
+                    stale.unlink()
+                image, label = _vqgans(options, precision)
+                seed = 1 if part == "train" else 2
+                save_codes(encode_crops(pairs, 1, side, image, label, options.config(), precision, seed), path)
         made.append(load_codes(path))
     return made[0], made[1]
 

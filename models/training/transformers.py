@@ -15,6 +15,7 @@ from ..config import GUIDE_RESOLUTION, ModelConfig, TransformerConfig
 from ..grid import TokenGrid
 from ..guiding import GUIDE_GRID, affinities
 from ..transformer import AttentionMaps, Transformer, Visible
+from . import team
 from .codes import CodeSet
 from .precision import Precision
 
@@ -96,6 +97,7 @@ class TransformerStage:
         if guide is not None and sizes == guide.config:
             self.model.load_state_dict(guide.state_dict())
         self.modules: dict[str, nn.Module] = {name: self.model}
+        self.run = team.runner(self.model)
         self.optimisers: dict[str, torch.optim.Optimizer] = {name: optimiser_for(self.model, rate)}
         self.size, self.seed = batch, seed
 
@@ -110,9 +112,10 @@ class TransformerStage:
         total = len(self.train[self.resolution])
         return rng.integers(total, size=self.size), rng.integers(total, size=self.size), rng.random(self.size) < 0.5
 
-    def _loss(
+    def _batch(
         self, sets: dict[int, CodeSet], rows: np.ndarray, others: np.ndarray | None, chosen: np.ndarray | None
-    ) -> Tensor:
+    ) -> tuple[Batch, Batch]:
+        """The rows at the final resolution and as the guide sees them, some with another row's mask."""
         device = self.precision.device
         batch = take(sets[self.resolution], rows, device)
         low = take(sets[GUIDE_RESOLUTION], rows, device)
@@ -120,6 +123,9 @@ class TransformerStage:
             picked = torch.from_numpy(chosen).to(device)
             batch = remask(batch, take(sets[self.resolution], others, device)["mask"], picked)
             low = remask(low, take(sets[GUIDE_RESOLUTION], others, device)["mask"], picked)
+        return batch, low
+
+    def _loss(self, batch: Batch, low: Batch) -> Tensor:
         with self.precision.autocast():
             visible = None
             if self.guide is not None:
@@ -127,13 +133,16 @@ class TransformerStage:
             return masked_loss(self.model, batch, self.grid, visible)
 
     def step(self, batch: tuple[np.ndarray, np.ndarray, np.ndarray], number: int) -> dict[str, float]:
-        loss = self._loss(self.train, *batch)
+        rows, low = self._batch(self.train, *batch)
+        tokens = rows["mask"].sum().float()
+        share = tokens * team.size() / team.total(tokens.clone())  # processes have unequally many masked tokens
+        loss = self.run(lambda: self._loss(rows, low)) * share
         optimiser = self.optimisers[self.name]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         optimiser.step()
-        return {"nats": loss.item()}
+        return {"nats": team.total(loss.detach()).item() / team.size()}
 
     @torch.no_grad()
     def evaluate(self, folder: Path, number: int) -> dict[str, float]:
@@ -146,5 +155,6 @@ class TransformerStage:
         figures = {}
         for name, chosen in (("nats", sets), ("nats_shuffled_labels", shuffled)):
             parts = np.array_split(rows, max(1, len(rows) // self.size))
-            figures[name] = float(np.mean([self._loss(chosen, part, None, None).item() for part in parts]))
+            losses = [self._loss(*self._batch(chosen, part, None, None)).item() for part in parts]
+            figures[name] = float(np.mean(losses))
         return figures
