@@ -1,4 +1,4 @@
-"""Makes the pictures of the README from the real window and the default checkpoint.
+"""Makes the pictures of README and docs from the real window and the default checkpoint.
 
 QT_QPA_PLATFORM=offscreen python docs/make_images.py
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -23,7 +24,7 @@ from app.ui.main_window import MainWindow  # noqa: E402
 from app.ui.theme import apply_theme  # noqa: E402
 from models.editor import open_editor  # noqa: E402
 from models.ranking import rank  # noqa: E402
-from models.request import EditRequest, SamplingSettings  # noqa: E402
+from models.request import LABEL_STRENGTH, SKETCH_STRENGTH, EditRequest, SamplingSettings  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 SAMPLE = ROOT / "resources" / "sample" / "lake-sherburne.jpg"
@@ -47,19 +48,48 @@ def main() -> None:
         window.session.end_stroke()
     wait(application, window.panel.generate.isEnabled)
     before_after(window)
-    window.panel.count.setValue(4)
-    window.generation.generate()
-    wait(application, lambda: window.generation.runs[-1].state.terminal)
-    wait(application, lambda: False, seconds=1)
+    shot(window, "using-paint")
+    panel, gallery = window.panel, window.gallery
+    panel.lock.setChecked(True)
+    panel.seed.setValue(7)
+    panel.window.setCurrentIndex(panel.window.findData(512))
+    panel.count.setValue(6)
+    wait(application, lambda: "512" in panel.estimate.text() and "about" in panel.estimate.text())
+    finish(application, window, window.generation.generate_drafts)
+    for entry in gallery.run.entries[1:4:2]:
+        gallery.view.marked.emit(gallery.model.index(gallery.model.row(entry)))
+    shot(window, "using-drafts")
+    finish(application, window, window.generation.generate)
+    gallery.choose(gallery.run.entries[1].candidate)
+    gallery.star_chosen()
+    wait(application, lambda: False, seconds=0.5)
     window.grab().save(str(IMAGES / "editor.png"))
+    gallery.heat.setChecked(True)
+    wait(application, lambda: False, seconds=0.2)
+    shot(window, "using-uncertainty")
     window.shut_down()
+
+
+def shot(window: MainWindow, name: str) -> None:
+    window.grab().save(str(IMAGES / f"{name}.jpg"), quality=86)
+
+
+def finish(application: QApplication, window: MainWindow, start: Callable[[], None]) -> None:
+    """Start a run and wait for its end."""
+    start()
+    wait(application, lambda: window.generation.runs[-1].state.terminal)
 
 
 def before_after(window: MainWindow) -> None:
     document = window.session.document
     assert document is not None
     engine = open_editor(None, "cpu")
-    request = EditRequest(document.picture, document.start, document.paint, SamplingSettings(samples=4, seed=1))
+    request = EditRequest(
+        document.picture,
+        document.start,
+        document.paint,
+        SamplingSettings(samples=4, seed=1, label_strength=LABEL_STRENGTH, sketch_strength=SKETCH_STRENGTH),
+    )
     ranked = rank(list(engine.run(request)))
     sheet = contact_sheet(document.picture, document.paint, ranked[:1], engine.label_set)
     cv2.imwrite(str(IMAGES / "before-after.png"), np.ascontiguousarray(sheet[:, :, ::-1]))

@@ -8,7 +8,8 @@ the same crop at 256.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,10 @@ class CodeSet:
     def __len__(self) -> int:
         return len(self.target)
 
+    def first(self, count: int) -> CodeSet:
+        """The first `count` crops only."""
+        return CodeSet(*(getattr(self, f.name)[:count] for f in fields(self)))
+
     @classmethod
     def empty(cls, count: int, tokens: int) -> CodeSet:
         def zeros(kind: type) -> np.ndarray:
@@ -48,9 +53,12 @@ class CodeSet:
 @torch.inference_mode()
 def encode_crops(
     pairs: tuple[Pair, ...], variants: int, side: int, image: VQGAN, label: VQGAN, config: ModelConfig,
-    precision: Precision, seed: int, progress: bool = True,
+    precision: Precision, seed: int, progress: bool = True, until: float | None = None,
 ) -> dict[int, CodeSet]:  # fmt: skip
-    """Codes of `variants` random crops of each pair at `side` pixels and, when larger than that, at 256."""
+    """Codes of `variants` random crops of each pair at `side` pixels and, when larger than that, at 256.
+
+    until: stop then (time.monotonic) with the crops that are ready, one batch at least.
+    """
     sizes = [side] if side == GUIDE_RESOLUTION else [side, GUIDE_RESOLUTION]
     count, batch = len(pairs) * variants, BATCH
     sets = {size: CodeSet.empty(count, (size // 16) ** 2) for size in sizes}
@@ -75,6 +83,8 @@ def encode_crops(
             made.known[rows] = image.quantize.indices(known.float()).cpu().numpy()
             made.condition[rows] = label.quantize.indices(condition.float()).cpu().numpy()
             made.mask[rows] = tokens.reshape(used, -1)
+        if until is not None and time.monotonic() > until:
+            return {size: made.first(rows.stop) for size, made in sets.items()}
         if progress and first // batch % 50 == 0:
             print(f"codes at {side}: {first} of {count}", file=sys.stderr, flush=True)
     return sets

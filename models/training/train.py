@@ -39,6 +39,7 @@ from .weights import PREFIX, SNAPSHOT, STAGES, StageWeights, TrainingError, chec
 # Minutes of a whole `train all`, by stage, and the part of them that is planned for.
 SHARES = {"label-vqgan": 0.05, "image-vqgan": 0.45, "segmenter": 0.1, "guide": 0.2, "sga": 0.2}
 USED = 0.9
+CODES_SHARE = 0.3  # of a transformer stage's minutes: so long its codes may take, with fewer crops if need be
 ON_CUDA = 8  # a GPU takes batches so many times larger
 LABELS = Path(__file__).resolve().parents[2] / "resources" / "labels" / "landscape-20.json"
 
@@ -181,6 +182,46 @@ def _vqgans(options: Options, precision: Precision) -> tuple[VQGAN, VQGAN]:
         vqgan = VQGAN(sizes, config.semantics)
         vqgan.load_state_dict(options.weights(stage).tensors)
         made.append(precision.place(vqgan.eval().requires_grad_(False)))
+    return made[0], made[1]
+
+
+def _encoders_digest(options: Options) -> str:
+    """Changes whenever the codes of a picture may change: a hash of both encoders and codebooks."""
+    digest = hashlib.sha256()
+    for stage in ("image-vqgan", "label-vqgan"):
+        weights = options.weights(stage).tensors
+        for key in sorted(k for k in weights if k.startswith(("encoder.", "quant"))):
+            digest.update(weights[key].contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _codes(options: Options, precision: Precision, side: int) -> tuple[dict[int, CodeSet], dict[int, CodeSet]]:
+    """Training and validation codes at a resolution, from the cache or made now."""
+    every = data = DataSet.open(options.data)
+    if side > GUIDE_RESOLUTION:
+        data = data.only(side)
+    fitting = set(data.train)
+    small = [pair for pair in every.train if pair not in fitting]
+    few = min(options.enlarged, len(small))
+    enlarged = tuple(small[k * len(small) // few] for k in range(few))
+    more = f"+{few}" if few else ""
+    made = []
+    parts = (("train", data.train * options.variants + enlarged, f"{options.variants}{more}"), ("val", data.val, "1"))
+    for part, pairs, crops in parts:
+        if part == "train" and not data.train:
+            raise TrainingError(f"no training pairs of at least {side} pixels in {', '.join(map(str, options.data))}")
+        path = options.runs / "codes" / f"{part}-{side}-{crops}-{_encoders_digest(options)}.npz"
+        hurried = path.with_name(path.name.replace(".npz", "-part.npz"))  # made when there was no time for all
+        with team.first_alone():
+            if not path.exists():
+                for stale in path.parent.glob(f"{part}-{side}-*.npz"):
+                    stale.unlink()
+                image, label = _vqgans(options, precision)
+                seed = 1 if part == "train" else 2
+                until = None if options.minutes is None else time.monotonic() + 60 * CODES_SHARE * options.minutes
+                sets = encode_crops(pairs, 1, side, image, label, options.config(), precision, seed, until=until)
+                save_codes(sets, path if len(sets[side]) == len(pairs) else hurried)
+        made.append(load_codes(path if path.exists() else hurried))
     return made[0], made[1]
 
 

@@ -91,3 +91,11 @@ def test_that_both_sizes_show_the_same_crop_and_mask(data: DataSet) -> None:
     sets = encode(data, 512, variants=1)
     high, low = sets[512].mask.reshape(-1, 32, 32), sets[256].mask.reshape(-1, 16, 16)
     assert np.array_equal(high.reshape(-1, 16, 2, 16, 2).any((2, 4)), low)
+
+
+def test_that_codes_made_in_a_hurry_are_the_first_of_all(data: DataSet) -> None:
+    image, label = NETWORKS.first_stage_model, NETWORKS.cond_stage_model
+    whole = encode(data, 256, variants=5)[256]
+    some = encode_crops(data.train, 5, 256, image, label, CONFIG, FP32, 0, progress=False, until=0.0)[256]
+    assert 0 < len(some) <= BATCH < len(whole) == 15
+    assert np.array_equal(some.target, whole.target[: len(some)])
