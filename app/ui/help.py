@@ -42,13 +42,15 @@ class Help(QObject):
 
     # settings -------------------------------------------------------------------------------------------------------
 
-    def apply(self) -> None:
-        """Put the settings to work, at the start and after a change."""
+    def apply(self, before: Settings | None = None) -> None:
+        """Put the settings to work, at the start and after a change of those that were `before`."""
         window, settings = self._window, self._store.settings
         window.actions_table.bind(settings.shortcuts)
+        window.panel.show_keys(window.actions_table.with_key)
         window.files.max_megapixels = settings.max_megapixels
         window.projects.set_autosave_seconds(settings.autosave_seconds)
-        window.panel.count.setValue(settings.versions)
+        if before is None or before.versions != settings.versions:  # else what the panel says now stays
+            window.panel.count.setValue(settings.versions)
         options = ExportOptions(settings.export_quality, settings.export_eight_bit)
         window.files.export_choice = ExportChoice(settings.export_suffix, options)
 
@@ -67,7 +69,11 @@ class Help(QObject):
         window, settings = self._window, self._store.settings
         settings.geometry = base64.b64encode(window.saveGeometry().data()).decode()
         settings.window = base64.b64encode(window.saveState(_STATE_VERSION).data()).decode()
-        choice = window.files.export_choice
+        self.remember_export()
+
+    def remember_export(self) -> None:
+        """Keep the last choice of the export dialog; not what it was asked to tell of place and owner."""
+        choice, settings = self._window.files.export_choice, self._store.settings
         settings.export_suffix = choice.suffix  # type: ignore[assignment]
         settings.export_quality, settings.export_eight_bit = choice.options.quality, choice.options.eight_bit
         self._store.save()
@@ -77,6 +83,7 @@ class Help(QObject):
         self._store.save()
 
     def show_preferences(self) -> None:
+        self.remember_export()
         dialog = Preferences(self._store.settings, self._window.actions_table, self._window)
         if dialog.exec() == Preferences.DialogCode.Accepted:
             self.take(dialog.result_settings)
@@ -84,8 +91,8 @@ class Help(QObject):
 
     def take(self, settings: Settings) -> None:
         """Use and keep changed settings."""
-        self._store.settings = settings
-        self.apply()
+        before, self._store.settings = self._store.settings, settings
+        self.apply(before)
         problem = self._store.save()
         if problem:
             self.message.emit(Kind.WARNING, problem)

@@ -135,13 +135,13 @@ class MainWindow(QMainWindow):
             Command("redo", "&Redo", session.redo, ("Ctrl+Shift+Z", "Ctrl+Y"), "redo"),
             None,
             Command("clear-paint", "&Clear the paint", session.clear_paint, ("Ctrl+Backspace",)),
-            Command("preferences", "&Preferences…", self.help.show_preferences, ("Ctrl+,",)),
-            None,
             Command("swap-labels", "S&wap the last two labels", session.swap_labels, ("X",)),
             None,
             Command("snap", "Snap the brush to &edges", lambda: session.set_snap(not session.snap), ("S",)),
             Command("brush-smaller", "Brush &smaller", lambda: session.step_brush_size(-1), ("[",)),
             Command("brush-larger", "Brush &larger", lambda: session.step_brush_size(1), ("]",)),
+            None,
+            Command("preferences", "&Preferences…", self.help.show_preferences, ("Ctrl+,",)),
         ])  # fmt: skip
         add.menu("&View", [
             Command("zoom-in", "Zoom &in", lambda: canvas.zoom_by(1), ("Ctrl++", "Ctrl+=", "+")),
@@ -191,7 +191,6 @@ class MainWindow(QMainWindow):
         self.options.fill(add)
         self.options.compare.pressed.connect(lambda: canvas.hold_original(True))
         self.options.compare.released.connect(lambda: canvas.hold_original(False))
-        self.panel.generate.setToolTip("Draw the versions (Ctrl+Enter)")
 
     def _toggle_paint(self) -> None:
         slider = self.options.paint_opacity

@@ -1,4 +1,4 @@
-"""Preferences, keys, help and first steps in the real window."""
+"""Preferences, help and first steps in the real window."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication, QKeySequence
-from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QDockWidget, QLabel
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QDockWidget
 
+from app.io.save import ExportOptions
 from app.io.settings import SettingsStore
 from app.ui.app import _reporter
+from app.ui.export_dialog import ExportChoice
 from app.ui.message_bar import Kind
 from app.ui.preferences import Preferences
-from app.ui.session import Tool
-from app.ui.shortcuts import ShortcutSheet, conflict
 from tests.ui.window_fixtures import WAIT, drag
 
 
@@ -25,67 +24,6 @@ def dialog(open_window, qtbot):
     preferences = Preferences(window.store.settings, window.actions_table, window)
     yield window, preferences
     preferences.deleteLater()
-
-
-def press(preferences: Preferences, name: str, key: str) -> None:
-    preferences.edits[name].setKeySequence(QKeySequence(key))
-    preferences.edits[name].editingFinished.emit()
-
-
-def test_that_a_command_gets_another_key(dialog) -> None:
-    window, preferences = dialog
-    press(preferences, "tool-eraser", "Q")
-    preferences._on_ok()
-    window.help.take(preferences.result_settings)
-    QTest.keyClick(window, Qt.Key.Key_Q)
-    assert window.session.tool is Tool.ERASER
-    QTest.keyClick(window, Qt.Key.Key_B)
-    QTest.keyClick(window, Qt.Key.Key_E)
-    assert window.session.tool is Tool.BRUSH, "the usual key is free now"
-    assert "(Q)" in window.actions_table["tool-eraser"].toolTip()
-    assert window.store.settings.shortcuts == {"tool-eraser": ["Q"]}
-
-
-def test_that_a_key_of_another_command_is_refused_with_its_name(dialog) -> None:
-    _, preferences = dialog
-    press(preferences, "tool-eraser", "B")
-    assert "Brush" in preferences.problem.text()
-    assert preferences.edits["tool-eraser"].keySequence() == QKeySequence("E")
-
-
-def test_that_keys_can_be_exchanged_and_put_back(dialog) -> None:
-    window, preferences = dialog
-    press(preferences, "tool-brush", "Q")
-    press(preferences, "tool-eraser", "B")
-    assert preferences.problem.text() == ""
-    preferences._on_ok()
-    window.help.take(preferences.result_settings)
-    QTest.keyClick(window, Qt.Key.Key_B)
-    assert window.session.tool is Tool.ERASER
-    preferences._reset()
-    preferences._on_ok()
-    window.help.take(preferences.result_settings)
-    QTest.keyClick(window, Qt.Key.Key_B)
-    assert window.session.tool is Tool.BRUSH and window.store.settings.shortcuts == {}
-
-
-def test_that_every_command_has_a_key_of_its_own(open_window) -> None:
-    window = open_window()
-    for name, action in window.actions_table.by_name.items():
-        for sequence in action.shortcuts():
-            assert conflict(window.actions_table, name, sequence) == "", f"{name}: {sequence.toString()}"
-
-
-def test_that_the_sheet_shows_every_command_that_has_a_key(open_window, qtbot) -> None:
-    window = open_window()
-    sheet = ShortcutSheet(window.actions_table, window)
-    said = " ".join(label.text() for label in sheet.findChildren(QLabel))
-    for name in (n for names in window.actions_table.groups.values() for n in names):
-        action = window.actions_table[name]
-        if action.shortcuts():
-            assert action.text().replace("&", "").rstrip("…") in said
-    assert "Ctrl + wheel" in said
-    sheet.deleteLater()
 
 
 def test_that_settings_are_used_at_once(dialog) -> None:
@@ -98,6 +36,26 @@ def test_that_settings_are_used_at_once(dialog) -> None:
     assert window.panel.count.value() == 9
     assert window.files.max_megapixels == 2
     assert window.projects._timer.interval() == 33_000
+
+
+def test_that_the_choices_of_this_visit_outlive_a_look_at_the_preferences(open_window, monkeypatch) -> None:
+    window = open_window()
+    window.panel.count.setValue(7)
+    chosen = ExportChoice(".jpg", ExportOptions(quality=61, keep_private=True))
+    window.files.export_choice = chosen
+    monkeypatch.setattr(Preferences, "exec", lambda dialog: dialog._on_ok() or Preferences.DialogCode.Accepted)
+    window.help.show_preferences()
+    assert window.panel.count.value() == 7
+    kept = window.files.export_choice
+    assert (kept.suffix, kept.options.quality) == (".jpg", 61)
+
+
+def test_that_the_quality_set_in_the_preferences_is_the_next_one_offered(dialog) -> None:
+    window, preferences = dialog
+    preferences.quality.setValue(42)
+    preferences._on_ok()
+    window.help.take(preferences.result_settings)
+    assert window.files.export_choice.options.quality == 42
 
 
 def test_that_a_photo_above_the_limit_is_refused_from_its_header(open_window, photo_file, qtbot) -> None:
