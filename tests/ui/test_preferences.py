@@ -1,21 +1,21 @@
-"""Preferences, help and first steps in the real window."""
+"""Preferences and help in the real window."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QDockWidget
+from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtWidgets import QDockWidget, QMessageBox
 
 from app.io.save import ExportOptions
 from app.io.settings import SettingsStore
-from app.ui.app import _reporter
+from app.ui.diagnostics import own_version, without_home
 from app.ui.export_dialog import ExportChoice
 from app.ui.message_bar import Kind
 from app.ui.preferences import Preferences
-from tests.ui.window_fixtures import WAIT, drag
+from tests.ui.window_fixtures import WAIT
 
 
 @pytest.fixture
@@ -82,23 +82,6 @@ def test_that_the_arrangement_survives_a_restart_and_a_broken_one_does_no_harm(o
     open_window(store=broken).help.start()
 
 
-def test_that_the_first_steps_tick_themselves_off_and_come_once(open_window, photo_file, qtbot, tmp_path) -> None:
-    store = SettingsStore(tmp_path / "settings.json")
-    window = open_window(photo=photo_file, store=store)
-    assert not window.first_run.isVisible(), "only when a user starts it"
-    window.help.start()
-    assert window.first_run.isVisible()
-    window.grab()
-    window.session.set_label(5)
-    drag(window.canvas, (100, 60), (160, 70))
-    assert window.first_run.ticked == [True, True, False]
-    qtbot.waitUntil(window.panel.generate.isEnabled, timeout=WAIT)
-    window.generation.generate()
-    assert not window.first_run.isVisible()
-    assert SettingsStore(tmp_path / "settings.json").settings.first_run is False
-    qtbot.waitUntil(lambda: window.generation.runs[-1].state.terminal, timeout=WAIT)
-
-
 def test_that_diagnostics_tell_versions_and_no_home_folder(open_window, qtbot, tmp_path, monkeypatch) -> None:
     log = tmp_path / "log"
     log.mkdir()
@@ -110,11 +93,30 @@ def test_that_diagnostics_tell_versions_and_no_home_folder(open_window, qtbot, t
     assert str(Path.home()) not in text
 
 
-def test_that_an_unexpected_error_is_one_calm_line(open_window, caplog) -> None:
+def test_that_diagnostics_hide_every_spelling_of_the_home_folder(monkeypatch) -> None:
+    monkeypatch.setattr(Path, "home", lambda: PureWindowsPath("C:\\Users\\Anna"))
+    monkeypatch.setattr(PureWindowsPath, "resolve", lambda path: path, raising=False)
+    told = without_home("C:\\Users\\Anna\\a.jpg, C:/Users/Anna/b.jpg, 'C:\\\\Users\\\\Anna\\\\c.jpg'")
+    assert "Anna" not in told and told.count("~") == 3
+    monkeypatch.setattr(Path, "home", lambda: PurePosixPath("/"))
+    monkeypatch.setattr(PurePosixPath, "resolve", lambda path: path, raising=False)
+    assert without_home("/srv/photos") == "/srv/photos"
+
+
+def test_that_about_tells_the_version(open_window, monkeypatch) -> None:
+    told = []
+    monkeypatch.setattr(QMessageBox, "about", lambda window, title, text: told.append(text))
     window = open_window()
-    try:
-        raise KeyError("lake")
-    except KeyError as error:
-        _reporter(window)(KeyError, error, error.__traceback__)
-    assert window.messages.isVisible() and "still here" in window.messages.text.text()
-    assert "KeyError" in caplog.text
+    window.actions_table["about"].trigger()
+    assert own_version() in told[0]
+
+
+def test_that_without_a_log_or_a_file_manager_help_says_so(open_window, tmp_path, monkeypatch) -> None:
+    window = open_window(home=tmp_path)
+    window.actions_table["open-log"].trigger()
+    assert "no log yet" in window.messages.text.text()
+    (tmp_path / "log").mkdir()
+    opened = []
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: bool(opened.append(url.toLocalFile())))
+    window.actions_table["open-log"].trigger()
+    assert opened == [str(tmp_path / "log")] and opened[0] in window.messages.text.text()
