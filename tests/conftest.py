@@ -1,5 +1,16 @@
-"""Qt runs without a display unless the caller asks for one."""
+"""Qt runs without a display unless the caller asks for one, and no test sees or writes the user's own files."""
 
 import os
+from collections.abc import Iterator
+
+import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Settings, log, recent files and safety copies of the whole run go into a folder of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCENEBRUSH_HOME", str(tmp_path_factory.mktemp("home")))
+        yield

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Iterator
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 _BYTES, _FILES = 500_000, 3
 
 
-def start_log(folder: Path) -> None:
-    """Write warnings and errors of the whole program to `folder`/scenebrush.log, or nowhere if it cannot be made."""
+@contextlib.contextmanager
+def logging_to(folder: Path) -> Iterator[None]:
+    """Write the whole program's log to `folder`/scenebrush.log meanwhile, or nowhere if it cannot be made.
+
+    The file is renamed to scenebrush.log.1 (to .3) when it is full.
+    """
+    root, level = logging.getLogger(), logging.getLogger().level
+    handler: logging.Handler = logging.NullHandler()
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        handler = RotatingFileHandler(
-            log_file(folder), maxBytes=_BYTES, backupCount=_FILES, encoding="utf-8", delay=True
-        )
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        logging.getLogger().addHandler(handler)
-        logging.getLogger().setLevel(logging.INFO)
+        handler = RotatingFileHandler(log_file(folder), maxBytes=_BYTES, backupCount=_FILES, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        handler.close()
 
 
 def log_file(folder: Path) -> Path:

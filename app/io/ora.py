@@ -18,7 +18,7 @@ import numpy as np
 from .atomic import write_atomically
 from .depth import to_eight_bit
 from .photo import Photo
-from .save import encode_png, with_alpha
+from .save import XMP_AI_EDITED, encode_png, with_alpha
 
 SUFFIX = ".ora"
 _MIME = "image/openraster"
@@ -48,7 +48,8 @@ def save_ora(
 
     picture: (H, W, 3) uint8 or uint16, the edited photo. painted: (H, W) bool, what edits were asked to change.
     labels: (H, W) uint8 of the picture; colors: (N, 3) uint8 by label. The edit laid over the original is `picture`,
-    bit for bit, for a photo without transparency. Raises ExportError; what was at `path` is then untouched.
+    bit for bit, wherever the photo is opaque or fully transparent. Edit and merged picture are marked (XMP) as partly
+    generated; no EXIF data is written. Raises ExportError; what was at `path` is then untouched.
     """
     write_atomically(path, encode_ora(picture, painted, photo, labels, colors))
 
@@ -66,7 +67,8 @@ def encode_ora(picture: np.ndarray, painted: np.ndarray, photo: Photo, labels: n
         pack.writestr("stack.xml", _stack(picture.shape[1], picture.shape[0], layers), zipfile.ZIP_DEFLATED)
         for number, layer in enumerate(layers):
             pack.writestr(_source(number), layer.data)
-        pack.writestr("mergedimage.png", encode_png(with_alpha(picture, photo), photo.icc))
+        xmp = XMP_AI_EDITED if painted.any() else None
+        pack.writestr("mergedimage.png", encode_png(with_alpha(picture, photo), photo.icc, xmp=xmp))
         pack.writestr("Thumbnails/thumbnail.png", _thumbnail(to_eight_bit(picture)))
     return file.getvalue()
 
@@ -79,10 +81,11 @@ def _edit(picture: np.ndarray, painted: np.ndarray, photo: Photo) -> _Layer:
     """The painted pixels, cut to their box."""
     rows, columns = np.flatnonzero(painted.any(1)), np.flatnonzero(painted.any(0))
     box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-    full = np.iinfo(picture.dtype).max
-    alpha = np.where(painted[box], full, 0).astype(picture.dtype)
-    pixels = np.dstack([picture[box], alpha])
-    return _Layer("Scenebrush edit", encode_png(pixels, photo.icc), box[1].start, box[0].start)
+    pixels = with_alpha(picture, photo)[box]
+    opaque = np.full(painted[box].shape, np.iinfo(picture.dtype).max, picture.dtype)
+    alpha = np.where(painted[box], pixels[..., 3] if photo.alpha is not None else opaque, 0).astype(picture.dtype)
+    data = encode_png(np.dstack([pixels[..., :3], alpha]), photo.icc, xmp=XMP_AI_EDITED)
+    return _Layer("Scenebrush edit", data, box[1].start, box[0].start)
 
 
 def _label_picture(labels: np.ndarray, colors: np.ndarray) -> bytes:

@@ -25,7 +25,7 @@ _TIFF_XMP = 700
 _JPEG_EXIF_LIMIT = 65533 - 6  # one APP1 segment less its "Exif\0\0"
 
 # IPTC photo metadata standard 2023.2, "Digital Source Type": a real photo with parts from a trained model.
-_XMP_AI_EDITED = (
+XMP_AI_EDITED = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">'
@@ -73,7 +73,7 @@ def save_photo(
         raise ExportError(one_line(path, "has a suffix that cannot be saved", "use .png, .tif or .jpg"))
     notes: list[str] = []
     exif = _exif_to_write(photo, keep_private)
-    xmp = _XMP_AI_EDITED if ai_edited else None
+    xmp = XMP_AI_EDITED if ai_edited else None
     try:
         if kind == "PNG":
             data = encode_png(with_alpha(image, photo), photo.icc, exif, xmp)

@@ -25,6 +25,7 @@ from app.document.brush import MAX_BRUSH
 
 from .generate_panel import FIELD_MARGINS
 from .icons import icon
+from .keys import effective, shown
 from .label_palette import LabelSwatch
 from .session import Session, Tool
 
@@ -58,6 +59,7 @@ class Actions:
         self._window = window
         self._session = session
         self.by_name: dict[str, QAction] = {}
+        self.titles: dict[str, str] = {}  # what each command is called; an action's own text may say more
         self.usual: dict[str, tuple[str, ...]] = {}  # the keys of each command unless the user changes them
         self.groups: dict[str, list[str]] = {}  # names of the commands by menu
 
@@ -68,12 +70,13 @@ class Actions:
         """Make an action that works in the whole window."""
         action = QAction(command.text, self._window)
         action.setObjectName(command.name)
+        self.titles[command.name] = command.text.replace("&", "").rstrip("…")
         self.usual[command.name] = command.keys
         action.setShortcuts([QKeySequence(key) for key in command.keys])
         if command.icon:
             action.setIcon(icon(command.icon))
             action.setIconVisibleInMenu(False)
-        action.setProperty("tip", command.tip or command.text.replace("&", "").rstrip("…"))
+        action.setProperty("tip", command.tip or self.titles[command.name])
         _show_keys(action)
         action.triggered.connect(lambda _=False: command.run())
         self._window.addAction(action)
@@ -82,9 +85,14 @@ class Actions:
 
     def bind(self, changed: dict[str, list[str]]) -> None:
         """Give commands the keys the user has chosen, all others their usual ones."""
-        for name, action in self.by_name.items():
-            action.setShortcuts([QKeySequence(key) for key in changed.get(name, self.usual[name])])
-            _show_keys(action)
+        for name, keys in effective(self.usual, changed).items():
+            self[name].setShortcuts([QKeySequence(key) for key in keys])
+            _show_keys(self[name])
+
+    def with_key(self, tip: str, name: str) -> str:
+        """A tool tip that ends with the key of a command, when it has one."""
+        key = self[name].shortcut().toString()
+        return f"{tip} ({shown(key)})" if key else tip
 
     def menu(self, title: str, commands: list[Command | None]) -> QMenu:
         """A menu; None is a separator."""
@@ -136,7 +144,8 @@ class Actions:
                 if label is not None:
                     self._session.set_label(label)
 
-            self.add(Command(f"label-{slot + 1}", f"Label {slot + 1}", take, (str(slot + 1),)))
+            self.add(Command(f"label-{slot + 1}", f"Label {slot + 1} of the palette", take, (str(slot + 1),)))
+        self.groups["Palette"] = [f"label-{slot + 1}" for slot in range(9)]
 
 
 class OptionsBar(QToolBar):
@@ -151,7 +160,7 @@ class OptionsBar(QToolBar):
         self.size = QSlider(Qt.Orientation.Horizontal)
         self.size.setRange(0, 1000)
         self.size.setFixedWidth(150)
-        self.size.setToolTip("Brush size ( [ and ] )")
+        self.size.setToolTip("Brush size")
         self.size.setAccessibleName("Brush size")
         self.size.valueChanged.connect(lambda value: session.set_brush_size(_size_of(value)))
         self.size_box = QSpinBox()
@@ -267,5 +276,5 @@ def _caption(text: str) -> QLabel:
 
 def _show_keys(action: QAction) -> None:
     """The tool tip names the first key."""
-    key = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
+    key = shown(action.shortcut().toString())
     action.setToolTip(action.property("tip") + (f" ({key})" if key else ""))

@@ -5,21 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 from PySide6.QtCore import QSize
 from PySide6.QtWidgets import QApplication
 
-from app.io.log import start_log
-from app.io.places import config_folder, state_folder
+from app.io.log import logging_to
+from app.io.places import config_folder, log_folder, state_folder
 from app.io.settings import SettingsStore
 from app.worker.jobs import Engine
 
+from .diagnostics import versions
 from .main_window import MainWindow
-from .message_bar import Kind
 from .theme import apply_theme
+from .unexpected import UnexpectedErrors
 
 log = logging.getLogger(__name__)
 _USUAL_SIZE = QSize(1440, 900)
@@ -32,8 +31,11 @@ def run_editor(path: Path | None, checkpoint: Path | None, device: str) -> int:
     path: a photo or project to open; None: the sample. checkpoint: a checkpoint folder; None: the default one.
     device: "auto", "cpu" or "cuda". Needs a display (Qt ends the process without one).
     """
+    with logging_to(log_folder()):
+        return _run(path, checkpoint, device)
 
-    start_log(state_folder() / "log")
+
+def _run(path: Path | None, checkpoint: Path | None, device: str) -> int:
     store = SettingsStore(config_folder() / "settings.json")
     checkpoint = checkpoint or store.settings.checkpoint
     device = store.settings.device if device == "auto" else device
@@ -50,8 +52,12 @@ def run_editor(path: Path | None, checkpoint: Path | None, device: str) -> int:
     apply_theme(application)
     window = MainWindow(open_engine, state_folder(), store)
     _show(window)
+    window.help.log_folder = log_folder()
     window.help.start()
-    sys.excepthook = _reporter(window)
+    unexpected = UnexpectedErrors(window)
+    unexpected.message.connect(window.say)
+    unexpected.start()
+    log.info("started; %s", ", ".join(versions()))
     if window.projects.offer_recovery():
         pass
     elif path is not None:
@@ -59,23 +65,13 @@ def run_editor(path: Path | None, checkpoint: Path | None, device: str) -> int:
     else:
         window.files.open_sample()
     code = application.exec()
+    unexpected.stop()
     if not window.shut_down():
         # a model that is still loading cannot be interrupted, and Qt aborts when a running thread is destroyed
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
     return code
-
-
-def _reporter(window: MainWindow) -> Callable[..., None]:
-    """What happens to an error that nobody expected: logged in full, shown as one line, and the editor goes on."""
-
-    def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        log.error("unexpected", exc_info=(kind, error, trace))
-        line = next(iter(str(error).splitlines()), "") or kind.__name__
-        window.messages.say(Kind.ERROR, f"Something went wrong: {line}. Your work is still here; the log tells more.")
-
-    return report
 
 
 def _show(window: MainWindow) -> None:

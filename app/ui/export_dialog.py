@@ -60,8 +60,8 @@ class ExportDialog(QDialog):
         self.depth.addItem("16 bits a channel, as the photo", False)
         self.depth.addItem("8 bits a channel", True)
         self.depth.setCurrentIndex(int(choice.options.eight_bit))
-        self.keep_private = QCheckBox("Keep place, owner and serial numbers in the EXIF data")
-        self.keep_private.setChecked(choice.options.keep_private)
+        # never ticked from the last time: telling where a photo was taken is decided for each file
+        self.keep_private = QCheckBox("Keep place, owner, serial numbers and the old thumbnail")
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         export = buttons.addButton("Export…", QDialogButtonBox.ButtonRole.AcceptRole)
         export.setDefault(True)
@@ -89,7 +89,8 @@ class ExportDialog(QDialog):
 
     @property
     def choice(self) -> ExportChoice:
-        options = ExportOptions(self.quality.value(), bool(self.depth.currentData()), self.keep_private.isChecked())
+        private = self.keep_private.isChecked() and not self.keep_private.isHidden()
+        options = ExportOptions(self.quality.value(), bool(self.depth.currentData()), private)
         return ExportChoice(self.format.currentData(), options)
 
 

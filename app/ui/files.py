@@ -27,6 +27,7 @@ from models.errors import ScenebrushError
 from . import export_dialog
 from .icons import RESOURCES
 from .message_bar import Kind
+from .save_names import ask_save_name
 from .session import Session
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
@@ -170,11 +171,9 @@ class FileController(QObject):
         document, label_set = self._session.document, self._session.label_set
         if document is None or label_set is None:
             return
-        name, _ = QFileDialog.getSaveFileName(
-            self._window, "Save the label map", str(self.folder / "labels.png"), "Index PNG (*.png)"
-        )
-        if name:
-            path = Path(name).with_suffix(".png")
+        start, filters = self.folder / "labels.png", "Index PNG (*.png)"
+        path = ask_save_name(self._window, "Save the label map", start, filters, (".png",))
+        if path is not None:
             labels, colors = document.labels(), np.array([entry.color for entry in label_set.labels], np.uint8)
             self._tasks.submit(
                 lambda: save_index_map(path, labels, colors),
@@ -206,13 +205,11 @@ class FileController(QObject):
         if choice is None:
             return
         self.export_choice = choice
-        start = str(self.folder / f"{'picture' if photo.path is None else photo.path.stem}-edited{choice.suffix}")
+        start = self.folder / f"{'picture' if photo.path is None else photo.path.stem}-edited{choice.suffix}"
         filters = f"{choice.suffix.lstrip('.').upper()} (*{choice.suffix})"
-        name, _ = QFileDialog.getSaveFileName(self._window, "Export the picture", start, filters)
-        if name:
-            path = Path(name)
-            known = path.suffix.lower() in _SUFFIXES
-            self.export(path if known else path.with_name(path.name + choice.suffix), then)
+        path = ask_save_name(self._window, "Export the picture", start, filters, (choice.suffix, *_SUFFIXES))
+        if path is not None:
+            self.export(path, then)
 
     def export(self, path: Path, then: Callable[[], None] | None = None) -> None:
         """Write the picture at the photo's size and depth; the suffix chooses PNG, TIFF, JPEG or OpenRaster."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QToolButton, QWidget
 
 from . import theme
@@ -17,16 +17,15 @@ _STEPS = (
 
 
 class FirstRun(QFrame):
-    """Lies over the canvas until all is done or it is closed."""
-
-    done = Signal()
+    """Lies over the canvas from `begin` until all is done or it is closed."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
         self.setObjectName("firstrun")
         self.setStyleSheet(
-            f"#firstrun {{ background: rgba(24,24,24,235); border: 1px solid {theme.EDGE}; border-radius: 8px; }}"
+            f"#firstrun {{ background: rgba(24,24,24,235); border: 1px solid {theme.EDGE}; border-radius: 8px;"
+            " margin-bottom: 16px; }"
         )
         self.ticked = [False] * len(_STEPS)
         grid = QGridLayout(self)
@@ -39,11 +38,11 @@ class FirstRun(QFrame):
         close.setIcon(icon("close", theme.QUIET))
         close.setToolTip("Close these hints")
         close.setAccessibleName("Close these hints")
-        close.clicked.connect(self.finish)
+        close.clicked.connect(self.hide)
         grid.addWidget(close, 0, 2, Qt.AlignmentFlag.AlignTop)
         self._marks = []
         for row, text in enumerate(_STEPS, 1):
-            mark = QLabel(f"{row}")
+            mark = QLabel()
             mark.setFixedWidth(18)
             mark.setProperty("quiet", True)
             self._marks.append(mark)
@@ -51,6 +50,13 @@ class FirstRun(QFrame):
             grid.addWidget(QLabel(text), row, 1)
         session.label_changed.connect(lambda _: self._tick(0))
         session.settled.connect(self._on_settled)
+
+    def begin(self) -> None:
+        """Show the steps, none of them done."""
+        self.ticked = [False] * len(_STEPS)
+        for row, mark in enumerate(self._marks, 1):
+            mark.setText(str(row))
+        self.show()
 
     def _on_settled(self) -> None:
         document = self._session.document
@@ -68,9 +74,4 @@ class FirstRun(QFrame):
         self.ticked[step] = True
         self._marks[step].setPixmap(pixmap("check", 16, self.devicePixelRatioF(), theme.GOOD))
         if all(self.ticked):
-            self.finish()
-
-    def finish(self) -> None:
-        if self.isVisible():
             self.hide()
-            self.done.emit()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import Qt, Signal
@@ -93,7 +93,6 @@ class GeneratePanel(QWidget):
         self.generate.clicked.connect(self.generate_clicked)
         self.drafts = QPushButton("Drafts")
         self.drafts.setMinimumHeight(30)
-        self.drafts.setToolTip("Quick sketches at 256 px: tick those that deserve the full drawing (Shift+Enter)")
         self.drafts.clicked.connect(self.drafts_clicked)
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
@@ -101,7 +100,6 @@ class GeneratePanel(QWidget):
         self.status = QLabel()
         self.status.setProperty("quiet", True)
         self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip("Stop this run and keep the versions that are finished (Shift+X)")
         self.cancel.clicked.connect(self.cancel_clicked)
         self.queue = QueueList()
         self._lay_out()
@@ -154,6 +152,12 @@ class GeneratePanel(QWidget):
         layout.addLayout(running)
         layout.addWidget(self.queue)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+
+    def show_keys(self, with_key: Callable[[str, str], str]) -> None:
+        """Tool tips that name the keys; with_key: adds the key of a command to a tip."""
+        self.generate.setToolTip(with_key("Draw the versions", "generate"))
+        self.drafts.setToolTip(with_key("Quick sketches at 256 px: tick those that deserve the full drawing", "drafts"))
+        self.cancel.setToolTip(with_key("Stop this run and keep the versions that are finished", "cancel"))
 
     # settings -----------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QMessageBox
 from app.io.save import ExportOptions
 from app.io.settings import Settings, SettingsStore
 
-from .diagnostics import diagnostics
+from .diagnostics import diagnostics, own_version
 from .export_dialog import ExportChoice
 from .message_bar import Kind
 from .preferences import Preferences
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _STATE_VERSION = 1  # raise when the docks change so that an old arrangement no longer fits
 _ABOUT = (
-    "Scenebrush paints what should be there.\n\n"
+    "Scenebrush {} paints what should be there.\n\n"
     "An implementation of ASSET (Liu et al., SIGGRAPH 2022) with a checkpoint of its own. Apache 2.0."
 )
 
@@ -42,13 +42,15 @@ class Help(QObject):
 
     # settings -------------------------------------------------------------------------------------------------------
 
-    def apply(self) -> None:
-        """Put the settings to work, at the start and after a change."""
+    def apply(self, before: Settings | None = None) -> None:
+        """Put the settings to work, at the start and after a change of those that were `before`."""
         window, settings = self._window, self._store.settings
         window.actions_table.bind(settings.shortcuts)
+        window.panel.show_keys(window.actions_table.with_key)
         window.files.max_megapixels = settings.max_megapixels
         window.projects.set_autosave_seconds(settings.autosave_seconds)
-        window.panel.count.setValue(settings.versions)
+        if before is None or before.versions != settings.versions:  # else what the panel says now stays
+            window.panel.count.setValue(settings.versions)
         options = ExportOptions(settings.export_quality, settings.export_eight_bit)
         window.files.export_choice = ExportChoice(settings.export_suffix, options)
 
@@ -60,23 +62,27 @@ class Help(QObject):
             window.restoreState(QByteArray(base64.b64decode(settings.window, validate=True)), _STATE_VERSION)
         if self._store.problem:
             self.message.emit(Kind.WARNING, self._store.problem)
-        window.first_run.setVisible(settings.first_run)
+        if settings.first_run:
+            window.first_run.begin()
+            settings.first_run = False
+            self._store.save()
 
     def remember_window(self) -> None:
         """Keep sizes, places and the last export for the next start."""
         window, settings = self._window, self._store.settings
         settings.geometry = base64.b64encode(window.saveGeometry().data()).decode()
         settings.window = base64.b64encode(window.saveState(_STATE_VERSION).data()).decode()
-        choice = window.files.export_choice
+        self.remember_export()
+
+    def remember_export(self) -> None:
+        """Keep the last choice of the export dialog; not what it was asked to tell of place and owner."""
+        choice, settings = self._window.files.export_choice, self._store.settings
         settings.export_suffix = choice.suffix  # type: ignore[assignment]
         settings.export_quality, settings.export_eight_bit = choice.options.quality, choice.options.eight_bit
         self._store.save()
 
-    def first_run_done(self) -> None:
-        self._store.settings.first_run = False
-        self._store.save()
-
     def show_preferences(self) -> None:
+        self.remember_export()
         dialog = Preferences(self._store.settings, self._window.actions_table, self._window)
         if dialog.exec() == Preferences.DialogCode.Accepted:
             self.take(dialog.result_settings)
@@ -84,8 +90,8 @@ class Help(QObject):
 
     def take(self, settings: Settings) -> None:
         """Use and keep changed settings."""
-        self._store.settings = settings
-        self.apply()
+        before, self._store.settings = self._store.settings, settings
+        self.apply(before)
         problem = self._store.save()
         if problem:
             self.message.emit(Kind.WARNING, problem)
@@ -101,7 +107,8 @@ class Help(QObject):
         if self.log_folder is None or not self.log_folder.exists():
             self.message.emit(Kind.INFO, "There is no log yet.")
             return
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.log_folder)))
+        if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.log_folder))):
+            self.message.emit(Kind.INFO, f"No file manager could be opened; the log is in {self.log_folder}.")
 
     def copy_diagnostics(self) -> None:
         engine = self._window.engine.engine
@@ -111,4 +118,4 @@ class Help(QObject):
         self.message.emit(Kind.INFO, "Diagnostics are on the clipboard.")
 
     def show_about(self) -> None:
-        QMessageBox.about(self._window, "About Scenebrush", _ABOUT)
+        QMessageBox.about(self._window, "About Scenebrush", _ABOUT.format(own_version()))

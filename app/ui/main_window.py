@@ -135,13 +135,13 @@ class MainWindow(QMainWindow):
             Command("redo", "&Redo", session.redo, ("Ctrl+Shift+Z", "Ctrl+Y"), "redo"),
             None,
             Command("clear-paint", "&Clear the paint", session.clear_paint, ("Ctrl+Backspace",)),
-            Command("preferences", "&Preferences…", self.help.show_preferences, ("Ctrl+,",)),
-            None,
             Command("swap-labels", "S&wap the last two labels", session.swap_labels, ("X",)),
             None,
             Command("snap", "Snap the brush to &edges", lambda: session.set_snap(not session.snap), ("S",)),
             Command("brush-smaller", "Brush &smaller", lambda: session.step_brush_size(-1), ("[",)),
             Command("brush-larger", "Brush &larger", lambda: session.step_brush_size(1), ("]",)),
+            None,
+            Command("preferences", "&Preferences…", self.help.show_preferences, ("Ctrl+,",)),
         ])  # fmt: skip
         add.menu("&View", [
             Command("zoom-in", "Zoom &in", lambda: canvas.zoom_by(1), ("Ctrl++", "Ctrl+=", "+")),
@@ -180,7 +180,7 @@ class MainWindow(QMainWindow):
         ])  # fmt: skip
         add.menu("&Help", [
             Command("shortcuts", "&Keyboard and mouse", self.help.show_shortcuts, ("?", "F1")),
-            Command("first-run", "&First steps", self.first_run.show),
+            Command("first-run", "&First steps", self.first_run.begin),
             None,
             Command("open-log", "Open the &log folder", self.help.open_log_folder),
             Command("diagnostics", "Copy &diagnostics", self.help.copy_diagnostics, tip="For whoever helps you"),
@@ -191,7 +191,6 @@ class MainWindow(QMainWindow):
         self.options.fill(add)
         self.options.compare.pressed.connect(lambda: canvas.hold_original(True))
         self.options.compare.released.connect(lambda: canvas.hold_original(False))
-        self.panel.generate.setToolTip("Draw the versions (Ctrl+Enter)")
 
     def _toggle_paint(self) -> None:
         slider = self.options.paint_opacity
@@ -214,25 +213,24 @@ class MainWindow(QMainWindow):
         self.gallery.original_held.connect(self.canvas.hold_original)
         self.options.paint_opacity.valueChanged.connect(self._on_opacity)
         self.options.labels_opacity.valueChanged.connect(self._on_opacity)
-        self.files.message.connect(self._say)
-        self.projects.message.connect(self._say)
-        self.snapping.message.connect(self._say)
+        self.files.message.connect(self.say)
+        self.projects.message.connect(self.say)
+        self.snapping.message.connect(self.say)
         self.projects.changed.connect(self._show_title)
         self.files.busy.connect(self._on_busy)
         self.files.exported.connect(lambda _: self._show_title())
-        self.generation.message.connect(self._say)
+        self.generation.message.connect(self.say)
         self.engine.opened.connect(self._on_engine)
         self.engine.open_failed.connect(self._on_engine_failed)
         session.document_replaced.connect(self._on_document)
         session.settled.connect(self._update_actions)
         session.pixels_changed.connect(self._on_pixels)
         self.generation.submitted.connect(self.first_run.generated)
-        self.first_run.done.connect(self.help.first_run_done)
-        self.help.message.connect(self._say)
+        self.help.message.connect(self.say)
         self.help.apply()
         self._on_document()
 
-    def _say(self, kind: Kind, text: str) -> None:
+    def say(self, kind: Kind, text: str) -> None:
         self.messages.say(kind, text)
 
     def _on_busy(self, text: str) -> None:
@@ -247,7 +245,7 @@ class MainWindow(QMainWindow):
     def _on_engine_failed(self, text: str) -> None:
         self.status.show_device("no model")
         self.palette_panel.say_unavailable("No model is open.")
-        self._say(Kind.ERROR, f"{text.rstrip('.')}. Photos can be opened and viewed, but not edited.")
+        self.say(Kind.ERROR, f"{text.rstrip('.')}. Photos can be opened and viewed, but not edited.")
 
     def _on_document(self) -> None:
         self.status.show_view(self.canvas.view)
@@ -270,16 +268,7 @@ class MainWindow(QMainWindow):
 
     def _update_actions(self) -> None:
         document, stack, actions = self.session.document, self.session.undo_stack, self.actions_table
-        for name in (
-            "save",
-            "save-as",
-            "export",
-            "clear-paint",
-            "suggest-labels",
-            "uniform-labels",
-            "load-labels",
-            "save-labels",
-        ):
+        for name in _NEED_A_PHOTO:
             actions[name].setEnabled(document is not None)
         actions["open-sample"].setEnabled(sample_photo() is not None)
         actions["undo"].setEnabled(stack.canUndo())

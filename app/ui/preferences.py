@@ -31,7 +31,7 @@ from app.io.settings import Settings
 
 from .actions import Actions
 from .generate_panel import FIELD_MARGINS
-from .shortcuts import conflict
+from .keys import KeyTable
 
 _DEVICES = {"auto": "Automatic: a CUDA GPU where there is one", "cpu": "CPU", "cuda": "CUDA GPU"}
 
@@ -44,14 +44,14 @@ class Preferences(QDialog):
         self.setWindowTitle("Preferences")
         self.result_settings = settings.model_copy(deep=True)
         self._actions = actions
-        tabs = QTabWidget()
-        tabs.addTab(self._general(settings), "General")
-        tabs.addTab(self._keys(), "Keyboard")
+        self.tabs = QTabWidget()
+        self.tabs.addTab(self._general(settings), "General")
+        self.tabs.addTab(self._keyboard(settings), "Keyboard")
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
         buttons.accepted.connect(self._on_ok)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
-        layout.addWidget(tabs)
+        layout.addWidget(self.tabs)
         layout.addWidget(buttons)
         self.resize(620, 560)
 
@@ -77,6 +77,7 @@ class Preferences(QDialog):
         self.megapixels.setSuffix(" megapixels")
         self.megapixels.setValue(settings.max_megapixels)
         self.autosave = _spin(1, 600, settings.autosave_seconds, " s")
+        self.quality = _spin(1, 100, settings.export_quality)
         restart = QLabel("Device and checkpoint are used after a restart.")
         restart.setProperty("quiet", True)
         form.addRow("&Device", self.device)
@@ -87,6 +88,7 @@ class Preferences(QDialog):
         form.addRow("&Versions of a run", self.versions)
         form.addRow("&Largest photo", self.megapixels)
         form.addRow("&Safety copy after", self.autosave)
+        form.addRow("&JPEG quality", self.quality)
         return page
 
     def _browse(self) -> None:
@@ -96,73 +98,73 @@ class Preferences(QDialog):
 
     # keys -----------------------------------------------------------------------------------------------------------
 
-    def _keys(self) -> QWidget:
+    def _keyboard(self, settings: Settings) -> QWidget:
         page = QWidget()
         names = [name for group in self._actions.groups.values() for name in group]
+        self.keys = KeyTable(self._actions.titles, self._actions.usual, settings.shortcuts)
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("Search commands")
+        self.search.setAccessibleName("Search commands")
+        self.search.textChanged.connect(self._filter)
         self.table = QTableWidget(len(names), 2)
         self.table.setHorizontalHeaderLabels(["Command", "Key"])
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.table.setColumnWidth(1, 190)
         self.table.verticalHeader().setVisible(False)
+        self.table.verticalHeader().setDefaultSectionSize(34)
+        self.table.setShowGrid(False)
         self.edits: dict[str, QKeySequenceEdit] = {}
         for row, name in enumerate(names):
-            action = self._actions[name]
-            item = QTableWidgetItem(action.text().replace("&", "").rstrip("…"))
+            item = QTableWidgetItem(self._actions.titles[name])
             item.setFlags(Qt.ItemFlag.ItemIsEnabled)
             self.table.setItem(row, 0, item)
-            edit = QKeySequenceEdit(action.shortcut())
+            edit = QKeySequenceEdit(QKeySequence(self.keys.first(name)))
+            edit.setAccessibleName(f"Key of {self._actions.titles[name]}")
             edit.setClearButtonEnabled(True)
             edit.setMaximumSequenceLength(1)
             edit.editingFinished.connect(lambda name=name: self._check(name))
+            edit.keySequenceChanged.connect(lambda key, name=name: key.isEmpty() and self._check(name))
             self.table.setCellWidget(row, 1, edit)
             self.edits[name] = edit
         self.problem = QLabel()
         self.problem.setWordWrap(True)
         reset = QPushButton("Usual keys")
+        reset.setToolTip("Give every command the key it came with")
         reset.clicked.connect(self._reset)
         below = QHBoxLayout()
         below.addWidget(self.problem, 1)
         below.addWidget(reset)
         layout = QVBoxLayout(page)
+        layout.addWidget(self.search)
         layout.addWidget(self.table)
         layout.addLayout(below)
         return page
 
-    def _check(self, name: str) -> None:
-        """Refuse a key that another command has."""
-        edit = self.edits[name]
-        sequence = edit.keySequence()
-        taken = next((other for other, e in self.edits.items() if other != name and e.keySequence() == sequence), None)
-        # the second key of a command is not in the table
-        by_other = conflict(self._actions, name, sequence) if taken is None else ""
-        if sequence.isEmpty() or (taken is None and not by_other):
-            self.problem.setText("")
-            return
-        owner = by_other if taken is None else self._actions[taken].text().replace("&", "").rstrip("…")
-        if taken is None and self._moved_away(owner, sequence):
-            self.problem.setText("")
-            return
-        text = sequence.toString(QKeySequence.SequenceFormat.NativeText)
-        self.problem.setText(f"{text} belongs to “{owner}”. Give that another key first.")
-        edit.setKeySequence(self._actions[name].shortcut())
+    def _filter(self, text: str) -> None:
+        for row in range(self.table.rowCount()):
+            self.table.setRowHidden(row, text.strip().lower() not in self.table.item(row, 0).text().lower())
 
-    def _moved_away(self, owner: str, sequence: QKeySequence) -> bool:
-        """Whether the command that has the key is given another one in this dialog."""
-        for name, edit in self.edits.items():
-            action = self._actions[name]
-            if action.text().replace("&", "").rstrip("…") == owner and action.shortcut() == sequence:
-                return edit.keySequence() != sequence
-        return False
+    def _check(self, name: str) -> bool:
+        """Take the key that was typed, or say whose it is and show the old one again."""
+        edit = self.edits[name]
+        refusal = self.keys.assign(name, edit.keySequence().toString())
+        self.problem.setText(refusal)
+        if refusal:
+            edit.setKeySequence(QKeySequence(self.keys.first(name)))
+        return not refusal
 
     def _reset(self) -> None:
+        self.keys.reset()
         for name, edit in self.edits.items():
-            usual = self._actions.usual[name]
-            edit.setKeySequence(QKeySequence(usual[0]) if usual else QKeySequence())
+            edit.setKeySequence(QKeySequence(self.keys.first(name)))
         self.problem.setText("")
 
     # ------------------------------------------------------------------------------------------------------------------
 
     def _on_ok(self) -> None:
+        if not all(self._check(name) for name in self.edits):  # a key that was typed last
+            self.tabs.setCurrentIndex(1)
+            return
         folder = self.checkpoint.text().strip()
         new = self.result_settings
         new.device = self.device.currentData()
@@ -170,18 +172,9 @@ class Preferences(QDialog):
         new.versions = self.versions.value()
         new.max_megapixels = self.megapixels.value()
         new.autosave_seconds = self.autosave.value()
-        new.shortcuts = self._changed_keys()
+        new.export_quality = self.quality.value()
+        new.shortcuts = self.keys.changed
         self.accept()
-
-    def _changed_keys(self) -> dict[str, list[str]]:
-        """Keys that are not the usual ones; a command that keeps its first key keeps its others too."""
-        changed = {}
-        for name, edit in self.edits.items():
-            usual = self._actions.usual[name]
-            key = edit.keySequence()
-            if key != (QKeySequence(usual[0]) if usual else QKeySequence()):
-                changed[name] = [] if key.isEmpty() else [key.toString()]
-        return changed
 
 
 def _spin(low: int, high: int, value: int, suffix: str = "") -> QSpinBox:

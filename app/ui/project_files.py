@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
-from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
+from PySide6.QtWidgets import QMenu, QWidget
 
 from app.document.document import RESTORED_STEP, Document
-from app.io.project import SUFFIX, ProjectData, SavedCandidate, SavedRun, is_project, write_project
+from app.io.project import SUFFIX, ProjectData, SavedCandidate, SavedRun, write_project
 from app.io.recent import RecentFiles
 from app.worker.jobs import JobState
 from app.worker.tasks import TaskThread
@@ -20,6 +20,7 @@ from .generation import GenerationController
 from .message_bar import Kind
 from .recovery import RecoveryFolder, Snapshot, ask_recovery
 from .runs import Run, RunKind, crop_around
+from .save_names import ask_save_name
 from .session import Session
 
 AUTOSAVE_SECONDS = 5
@@ -145,10 +146,9 @@ class ProjectController(QObject):
             return
         stem = "picture" if document.photo.path is None else document.photo.path.stem
         start = self.path or self._files.folder / f"{stem}{SUFFIX}"
-        name, _ = QFileDialog.getSaveFileName(self._window, "Save the project", str(start), _FILTER)
-        if name:
-            path = Path(name)
-            self.save_to(path if is_project(path) else path.with_name(path.name + SUFFIX), then)
+        path = ask_save_name(self._window, "Save the project", start, _FILTER, (SUFFIX,))
+        if path is not None:
+            self.save_to(path, then)
 
     def save_to(self, path: Path, then: Callable[[], None] | None = None) -> None:
         """Write the project in the background; painting may go on meanwhile and counts as not saved."""

@@ -1,35 +1,29 @@
-"""Keys: changing them, keeping them apart, showing them all on one sheet."""
+"""All commands with their keys, and what the mouse does, on one sheet."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QKeySequence
-from PySide6.QtWidgets import QDialog, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QGridLayout, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from .actions import Actions
+from .keys import shown
 
 _MOUSE = (
     ("Left drag", "Use the tool"),
     ("Shift + click", "Straight line from the last stroke"),
     ("Alt + click", "Pick the label under the mouse"),
-    ("Space + drag, middle drag", "Move the picture"),
+    ("Space + drag", "Move the picture; also the middle button"),
+    ("Wheel", "Move the picture; sideways with Shift"),
     ("Ctrl + wheel", "Zoom at the mouse"),
-    ("Ctrl while closing a lasso", "Erase its inside"),
+    ("Ctrl + close a lasso", "Erase its inside"),
     ("Hold Tab", "Show the original photo"),
     ("Esc", "Take the stroke back, leave a preview"),
     ("Enter", "Apply the version shown"),
+    ("Arrow keys", "Choose a version in the gallery"),
 )
 _COLUMNS = 3
-
-
-def conflict(actions: Actions, name: str, sequence: QKeySequence) -> str:
-    """The command that already has a key, "" when it is free."""
-    if sequence.isEmpty():
-        return ""
-    for other, action in actions.by_name.items():
-        if other != name and sequence in action.shortcuts():
-            return action.text().replace("&", "").rstrip("…")
-    return ""
+_KEY_WIDTH = 130
+_NO_KEY = "–"
 
 
 class ShortcutSheet(QDialog):
@@ -38,17 +32,21 @@ class ShortcutSheet(QDialog):
     def __init__(self, actions: Actions, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Keyboard and mouse")
-        listed = [(title, _rows(actions, names)) for title, names in actions.groups.items()]
-        groups = [group for group in listed if group[1]] + [("Mouse", list(_MOUSE))]
+        groups = [(title, _rows(actions, names)) for title, names in actions.groups.items()]
+        groups.append(("Mouse and more", list(_MOUSE)))
         inside = QWidget()
-        grid = QGridLayout(inside)
-        grid.setHorizontalSpacing(36)
-        grid.setVerticalSpacing(18)
+        columns = QHBoxLayout(inside)
+        columns.setSpacing(28)
+        stacks = [QVBoxLayout() for _ in range(_COLUMNS)]
         heights = [0] * _COLUMNS
-        for title, rows in groups:
+        for title, rows in sorted(groups, key=lambda group: -len(group[1])):
             column = heights.index(min(heights))
-            grid.addWidget(_group(title, rows), heights[column], column, len(rows) + 2, 1, Qt.AlignmentFlag.AlignTop)
+            stacks[column].addWidget(_group(title, rows))
             heights[column] += len(rows) + 2
+        for stack in stacks:
+            stack.setSpacing(18)
+            stack.addStretch(1)
+            columns.addLayout(stack, 1)
         area = QScrollArea()
         area.setWidget(inside)
         area.setWidgetResizable(True)
@@ -56,17 +54,14 @@ class ShortcutSheet(QDialog):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 10, 10, 10)
         layout.addWidget(area)
-        self.resize(1100, 640)
+        self.resize(1160, 640)
 
 
 def _rows(actions: Actions, names: list[str]) -> list[tuple[str, str]]:
-    rows = []
-    for name in names:
-        action = actions[name]
-        keys = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
-        if keys:
-            rows.append((keys, action.text().replace("&", "").rstrip("…")))
-    return rows
+    if [actions[name].shortcut().toString() for name in names] == [str(slot + 1) for slot in range(len(names))]:
+        return [(f"1 to {len(names)}", "Take a label of the palette")]
+    keys = [shown(actions[name].shortcut().toString()) for name in names]
+    return [(key or _NO_KEY, actions.titles[name]) for key, name in zip(keys, names, strict=True)]
 
 
 def _group(title: str, rows: list[tuple[str, str]]) -> QWidget:
@@ -74,6 +69,7 @@ def _group(title: str, rows: list[tuple[str, str]]) -> QWidget:
     grid = QGridLayout(widget)
     grid.setContentsMargins(0, 0, 0, 0)
     grid.setVerticalSpacing(4)
+    grid.setColumnMinimumWidth(0, _KEY_WIDTH)
     head = QLabel(title)
     head.setStyleSheet("font-weight: 600;")
     grid.addWidget(head, 0, 0, 1, 2)
@@ -81,6 +77,6 @@ def _group(title: str, rows: list[tuple[str, str]]) -> QWidget:
         quiet = QLabel(keys)
         quiet.setProperty("quiet", True)
         grid.addWidget(quiet, row, 0)
-        grid.addWidget(QLabel(text), row, 1)
+        grid.addWidget(QLabel(text), row, 1, Qt.AlignmentFlag.AlignLeft)
     grid.setColumnStretch(1, 1)
     return widget

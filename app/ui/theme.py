@@ -95,6 +95,19 @@ QScrollBar::handle:hover {{ background: #6a6a6a; }}
 QScrollBar::add-line, QScrollBar::sub-line, QScrollBar::add-page, QScrollBar::sub-page {{
     background: none; border: none; width: 0; height: 0; }}
 QCheckBox {{ spacing: 7px; }}
+QCheckBox::indicator {{ width: 15px; height: 15px; background: {FIELD}; border: 1px solid {FAINT};
+    border-radius: 3px; }}
+QCheckBox::indicator:hover, QCheckBox::indicator:focus {{ border-color: {ACCENT}; }}
+QCheckBox::indicator:checked {{ background: {ACCENT}; border-color: {ACCENT}; image: url(CHECK); }}
+QCheckBox::indicator:disabled {{ border-color: {EDGE}; }}
+QTabWidget::pane {{ border: 1px solid {EDGE}; border-radius: 4px; background: {PANEL}; top: -1px; }}
+QTabBar::tab {{ background: transparent; color: {QUIET}; padding: 7px 16px; border: none;
+    border-bottom: 2px solid transparent; }}
+QTabBar::tab:selected {{ color: {TEXT}; border-bottom-color: {ACCENT}; }}
+QTabBar::tab:hover, QTabBar::tab:focus {{ color: {TEXT}; }}
+QTableView {{ background: {FIELD}; border: 1px solid {EDGE}; border-radius: 4px; }}
+QTableView::item {{ padding-left: 8px; }}
+QHeaderView::section {{ background: {PANEL}; color: {QUIET}; border: none; padding: 6px 11px; text-align: left; }}
 """
 
 
@@ -128,6 +141,6 @@ def apply_theme(app: QApplication) -> None:
     font.setPixelSize(13)
     app.setFont(font)
     style = _STYLE
-    for mark, name in (("ARROW_DOWN", "chevron-down"), ("ARROW_UP", "chevron-up")):
+    for mark, name in (("ARROW_DOWN", "chevron-down"), ("ARROW_UP", "chevron-up"), ("CHECK", "check")):
         style = style.replace(mark, icon_file(name).as_posix())
     app.setStyleSheet(style)

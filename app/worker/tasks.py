@@ -11,6 +11,8 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QThread, Signal
 
+from models.errors import ScenebrushError
+
 log = logging.getLogger(__name__)
 
 
@@ -96,4 +98,6 @@ def _attempt(task: _Task) -> _Outcome:
     try:
         return _Outcome(task.number, value=task.work())
     except Exception as error:
+        if not isinstance(error, ScenebrushError):  # those are made for people, and tell all
+            log.exception("a task failed")
         return _Outcome(task.number, error=error)

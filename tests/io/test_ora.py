@@ -83,6 +83,32 @@ def test_that_transparency_and_an_unedited_photo_are_kept() -> None:
     assert np.array_equal(image(pack, layers[1]["src"])[..., 3], source.alpha)
 
 
+def test_that_the_edit_of_a_cut_out_photo_leaves_its_holes_open() -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (70, 90, 4)).astype(np.uint8)
+    pixels[..., 3] = np.where(np.arange(90) < 45, 0, 255)
+    source = decode_photo(cv2.imencode(".png", pixels)[1].tobytes(), Path("cut.png"))
+    picture, painted, labels = edited(source)
+    pack, (_, edit, original) = opened(encode_ora(picture, painted, source, labels, COLORS))
+    flat, top = image(pack, original["src"]), image(pack, edit["src"])
+    x, y = int(edit["x"]), int(edit["y"])
+    under = flat[y : y + top.shape[0], x : x + top.shape[1]]
+    under[top[..., 3] == 255] = top[top[..., 3] == 255]
+    merged = image(pack, "mergedimage.png")
+    assert np.array_equal(flat[..., 3], merged[..., 3]), "nothing shows where the photo is cut out"
+    seen = merged[..., 3] == 255
+    assert np.array_equal(flat[seen], merged[seen])
+
+
+@pytest.mark.parametrize("anything", [False, True])
+def test_that_generated_pixels_are_marked_and_only_they(anything: bool) -> None:
+    source = photo()
+    picture, painted = edited(source)[:2] if anything else (source.full, np.zeros(source.size, bool))
+    pack, layers = opened(encode_ora(picture, painted, source, painted.astype(np.uint8), COLORS))
+    marked = {name for name in pack.namelist() if b"compositeWithTrainedAlgorithmicMedia" in pack.read(name)}
+    edit = {layer["src"] for layer in layers if layer["name"] == "Scenebrush edit"}
+    assert marked == (edit | {"mergedimage.png"} if anything else set())
+
+
 def test_that_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     source = photo()
     with pytest.raises(ExportError):

@@ -11,7 +11,7 @@ from PIL import Image
 from PySide6.QtWidgets import QFileDialog
 
 from app.io.save import ExportOptions
-from app.ui import export_dialog
+from app.ui import export_dialog, save_names
 from app.ui.export_dialog import ExportChoice, ExportDialog
 from tests.ui.test_generating import finished, paint_and_generate
 from tests.ui.window_fixtures import WAIT
@@ -52,6 +52,32 @@ def test_that_the_chosen_format_and_quality_are_written_and_remembered(
         assert window.files.export_choice == choice
         sizes[quality] = (tmp_path / f"out{quality}.jpg").stat().st_size
     assert sizes[20] < sizes[95]
+
+
+def test_that_telling_the_place_is_asked_anew_for_every_file(qtbot) -> None:
+    told = ExportChoice(".png", ExportOptions(keep_private=True))
+    dialog = ExportDialog(told, sixteen_bit=False, private=True)
+    qtbot.addWidget(dialog)
+    assert not dialog.choice.options.keep_private
+    dialog.keep_private.setChecked(True)
+    assert dialog.choice == told
+    dialog.close()
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_that_a_file_is_not_replaced_unasked_when_its_suffix_was_left_out(
+    open_window, photo_file, qtbot, tmp_path, monkeypatch, replace: bool
+) -> None:
+    window = open_window(photo=photo_file)
+    (tmp_path / "out.png").write_bytes(b"precious")
+    monkeypatch.setattr(export_dialog, "ask_export", lambda *_: ExportChoice(".png"))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "out"), ""))
+    asked = []
+    monkeypatch.setattr(save_names, "ask_replace", lambda window, path: asked.append(path.name) or replace)
+    window.files.export_dialog()
+    qtbot.waitUntil(lambda: not window.tasks.busy, timeout=WAIT)
+    assert asked == ["out.png"]
+    assert ((tmp_path / "out.png").read_bytes() != b"precious") is replace
 
 
 def test_that_leaving_the_dialog_writes_nothing(open_window, photo_file, qtbot, tmp_path, monkeypatch) -> None:

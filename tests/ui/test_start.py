@@ -8,6 +8,8 @@ from PySide6.QtCore import QTimer
 from PySide6.QtGui import QImage, QPainter
 from PySide6.QtWidgets import QApplication
 
+from app.io.log import last_lines
+from app.io.places import config_folder, log_folder
 from app.ui import app as editor_app
 from app.ui.main_window import MainWindow
 
@@ -25,10 +27,12 @@ def test_that_the_editor_starts_without_a_model_and_ends(qapp, monkeypatch, tmp_
         window.close()
 
     QTimer.singleShot(50, look)
-    interval = sys.getswitchinterval()
+    interval, hook = sys.getswitchinterval(), sys.excepthook
     assert editor_app.run_editor(photo_file, tmp_path / "no checkpoint", "cpu") == 0
     sys.setswitchinterval(interval)
     assert "no checkpoint" in seen[0]
+    assert any("started; Scenebrush" in line for line in last_lines(log_folder()))
+    assert sys.excepthook is hook and (config_folder() / "settings.json").exists()
     for window in QApplication.topLevelWidgets():
         window.deleteLater()
 
