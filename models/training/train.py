@@ -225,43 +225,6 @@ def _codes(options: Options, precision: Precision, side: int) -> tuple[dict[int,
     return made[0], made[1]
 
 
-def _encoders_digest(options: Options) -> str:
-    """Changes whenever the codes of a picture may change: a hash of both encoders and codebooks."""
-    digest = hashlib.sha256()
-    for stage in ("image-vqgan", "label-vqgan"):
-        weights = options.weights(stage).tensors
-        for key in sorted(k for k in weights if k.startswith(("encoder.", "quant"))):
-            digest.update(weights[key].contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]
-
-
-def _codes(options: Options, precision: Precision, side: int) -> tuple[dict[int, CodeSet], dict[int, CodeSet]]:
-    """Training and validation codes at a resolution, from the cache or made now."""
-    every = data = DataSet.open(options.data)
-    if side > GUIDE_RESOLUTION:
-        data = data.only(side)
-    fitting = set(data.train)
-    small = [pair for pair in every.train if pair not in fitting]
-    few = min(options.enlarged, len(small))
-    enlarged = tuple(small[k * len(small) // few] for k in range(few))
-    more = f"+{few}" if few else ""
-    made = []
-    parts = (("train", data.train * options.variants + enlarged, f"{options.variants}{more}"), ("val", data.val, "1"))
-    for part, pairs, crops in parts:
-        if part == "train" and not data.train:
-            raise TrainingError(f"no training pairs of at least {side} pixels in {', '.join(map(str, options.data))}")
-        path = options.runs / "codes" / f"{part}-{side}-{crops}-{_encoders_digest(options)}.npz"
-        with team.first_alone():
-            if not path.exists():
-                for stale in path.parent.glob(f"{part}-{side}-*.npz"):
-                    stale.unlink()
-                image, label = _vqgans(options, precision)
-                seed = 1 if part == "train" else 2
-                save_codes(encode_crops(pairs, 1, side, image, label, options.config(), precision, seed), path)
-        made.append(load_codes(path))
-    return made[0], made[1]
-
-
 def _batch(options: Options, precision: Precision, usual: int) -> int:
     return options.batch or usual * (ON_CUDA if precision.device.type == "cuda" else 1)
 
