@@ -121,7 +121,7 @@ def _edit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--top-k", type=int, default=100)
-    parser.add_argument("--label-strength", type=float, metavar="S", help="1 (as learned) to 10 (default 3)")
+    parser.add_argument("--label-strength", type=float, metavar="S", help="1 (as learned) to 10 (default 1.5)")
     parser.add_argument("--sketch-strength", type=float, metavar="S", help="how closely 512 px follows 256 (default 1)")
     parser.add_argument("--draft", action="store_true", help="only the guide's quick sketches at 256")
     parser.add_argument("--window", choices=("auto", "256", "512", "1024"), default="auto")

@@ -10,7 +10,7 @@ import numpy as np
 
 from .errors import RequestError
 
-LABEL_STRENGTH, SKETCH_STRENGTH = 3.0, 1.0  # what editor and command line use (docs/training-log.md has the figures)
+LABEL_STRENGTH, SKETCH_STRENGTH = 1.5, 1.0  # what editor and command line use (docs/training-log.md has the figures)
 NOT_PAINTED = 255  # value of `EditRequest.paint` where nothing was painted
 
 
