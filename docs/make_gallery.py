@@ -27,7 +27,7 @@ from models.request import (  # noqa: E402
 )
 
 LONGER_SIDE = 1000  # pixels; a 512 window then holds a good part of the photo
-CELL = (300, 200)
+CELL = (240, 160)
 VERSIONS = 8
 
 
@@ -59,7 +59,7 @@ def main() -> None:
     rows = [row(editor, folder, case) for case in CASES]
     target = ROOT / "docs" / "gallery" / "edits.jpg"
     target.parent.mkdir(exist_ok=True)
-    Image.fromarray(np.vstack(rows)).save(target, quality=88)
+    Image.fromarray(np.vstack(rows)).save(target, quality=82)
     print(target)
 
 
