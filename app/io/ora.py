@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from .atomic import write_atomically
-from .depth import to_eight_bit
+from .depth import to_eight_bit, to_sixteen_bit
 from .photo import Photo
 from .save import XMP_AI_EDITED, encode_png, with_alpha
 
@@ -56,7 +56,7 @@ def save_ora(
 
 def encode_ora(picture: np.ndarray, painted: np.ndarray, photo: Photo, labels: np.ndarray, colors: np.ndarray) -> bytes:
     """The bytes of the file; see `save_ora`."""
-    original = photo.full if photo.full.dtype == picture.dtype else to_eight_bit(photo.full)
+    original = to_sixteen_bit(photo.full) if picture.dtype == np.uint16 else to_eight_bit(photo.full)
     layers = [_Layer("Label map", _label_picture(labels, colors), hidden=True, opacity=_LABELS_OPACITY)]
     if painted.any():
         layers.append(_edit(picture, painted, photo))

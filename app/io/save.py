@@ -38,11 +38,11 @@ XMP_AI_EDITED = (
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """quality: of JPEG, 1…100. eight_bit: also of a 16-bit photo. keep_private: place, owner, serial numbers, comments,
-    maker notes and the old thumbnail stay in the EXIF data."""
+    """quality: of JPEG, 1…100. bits: 8 or 16 a channel, 0 as the photo. keep_private: place, owner, serial numbers,
+    comments, maker notes and the old thumbnail stay in the EXIF data."""
 
     quality: int = 95
-    eight_bit: bool = False
+    bits: int = 0
     keep_private: bool = False
 
 

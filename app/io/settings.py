@@ -31,7 +31,7 @@ class Settings(BaseModel):
     autosave_seconds: int = Field(5, ge=1, le=600)
     export_suffix: Literal[".png", ".tif", ".jpg", ".ora"] = ".png"
     export_quality: int = Field(95, ge=1, le=100)
-    export_eight_bit: bool = False
+    export_bits: Literal[0, 8, 16] = 0
     shortcuts: dict[str, list[str]] = Field(default_factory=dict)
     window: str = ""
     geometry: str = ""

@@ -44,7 +44,7 @@ class ExportDialog(QDialog):
         """sixteen_bit: the photo has 16 bits a channel. private: it has EXIF data that tells place or owner."""
         super().__init__(parent)
         self.setWindowTitle("Export the picture")
-        self._sixteen_bit, self._private = sixteen_bit, private
+        self._private = private
         self.format = QComboBox()
         for suffix, name in _NAMES.items():
             self.format.addItem(name, suffix)
@@ -57,9 +57,10 @@ class ExportDialog(QDialog):
         self.quality.setRange(1, 100)
         self.quality.setValue(choice.options.quality)
         self.depth = QComboBox()
-        self.depth.addItem("16 bits a channel, as the photo", False)
-        self.depth.addItem("8 bits a channel", True)
-        self.depth.setCurrentIndex(int(choice.options.eight_bit))
+        own, other = (16, 8) if sixteen_bit else (8, 16)
+        self.depth.addItem(f"{own} bits a channel, as the photo", 0)
+        self.depth.addItem(f"{other} bits a channel", other)
+        self.depth.setCurrentIndex(max(0, self.depth.findData(choice.options.bits)))
         # never ticked from the last time: telling where a photo was taken is decided for each file
         self.keep_private = QCheckBox("Keep place, owner, serial numbers and the old thumbnail")
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
@@ -84,13 +85,13 @@ class ExportDialog(QDialog):
         suffix = self.format.currentData()
         self.about.setText(_ABOUT[suffix])
         self._form.setRowVisible(self.quality, suffix == ".jpg")
-        self._form.setRowVisible(self.depth, self._sixteen_bit and suffix != ".jpg")
+        self._form.setRowVisible(self.depth, suffix != ".jpg")
         self._form.setRowVisible(self.keep_private, self._private and suffix != ".ora")
 
     @property
     def choice(self) -> ExportChoice:
         private = self.keep_private.isChecked() and not self.keep_private.isHidden()
-        options = ExportOptions(self.quality.value(), bool(self.depth.currentData()), private)
+        options = ExportOptions(self.quality.value(), self.depth.currentData(), private)
         return ExportChoice(self.format.currentData(), options)
 
 

@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from app.document.document import Document
-from app.io.depth import to_full_depth
+from app.io.depth import to_full_depth, to_sixteen_bit
 from app.io.errors import ExportError
 from app.io.maps import load_index_map, save_index_map
 from app.io.ora import SUFFIX as ORA_SUFFIX
@@ -222,7 +222,8 @@ class FileController(QObject):
         colors = np.array([] if label_set is None else [entry.color for entry in label_set.labels], np.uint8)
 
         def write() -> list[str]:
-            full = picture if options.eight_bit else to_full_depth(document.photo, picture, painted)
+            full = picture if options.bits == 8 else to_full_depth(document.photo, picture, painted)
+            full = to_sixteen_bit(full) if options.bits == 16 else full
             if path.suffix.lower() == ORA_SUFFIX:
                 save_ora(path, full, painted, document.photo, labels, colors.reshape(-1, 3))
                 return []

@@ -51,7 +51,7 @@ class Help(QObject):
         window.projects.set_autosave_seconds(settings.autosave_seconds)
         if before is None or before.versions != settings.versions:  # else what the panel says now stays
             window.panel.count.setValue(settings.versions)
-        options = ExportOptions(settings.export_quality, settings.export_eight_bit)
+        options = ExportOptions(settings.export_quality, settings.export_bits)
         window.files.export_choice = ExportChoice(settings.export_suffix, options)
 
     def start(self) -> None:
@@ -78,7 +78,7 @@ class Help(QObject):
         """Keep the last choice of the export dialog; not what it was asked to tell of place and owner."""
         choice, settings = self._window.files.export_choice, self._store.settings
         settings.export_suffix = choice.suffix  # type: ignore[assignment]
-        settings.export_quality, settings.export_eight_bit = choice.options.quality, choice.options.eight_bit
+        settings.export_quality, settings.export_bits = choice.options.quality, choice.options.bits  # type: ignore[assignment]
         self._store.save()
 
     def show_preferences(self) -> None:

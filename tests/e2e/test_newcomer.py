@@ -10,7 +10,9 @@ import tifffile
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
+from app.io.save import ExportOptions
 from app.io.settings import SettingsStore
+from app.ui.export_dialog import ExportChoice
 from app.ui.gallery import Gallery
 from app.ui.main_window import MainWindow
 from app.ui.runs import RunKind
@@ -88,11 +90,12 @@ def test_that_a_newcomer_gets_from_the_sample_to_a_finished_file(open_window, qt
     assert ">0 px changed outside the paint<" in window.status.locality.text()
     window.grab().save(str(tmp_path / "applied.png"))
 
-    # layers for Krita, a TIFF for print
+    # layers for Krita, a 16-bit TIFF for print
+    window.files.export_choice = ExportChoice(".tif", ExportOptions(bits=16))
     for name in ("shore.ora", "shore.tif"):
         with qtbot.waitSignal(window.files.exported, timeout=LONG):
             window.files.export(tmp_path / name)
-    assert np.array_equal(tifffile.imread(tmp_path / "shore.tif"), applied)
+    assert np.array_equal(tifffile.imread(tmp_path / "shore.tif"), applied.astype(np.uint16) * 257)
     with zipfile.ZipFile(tmp_path / "shore.ora") as pack:
         assert pack.read("mimetype") == b"image/openraster"
 

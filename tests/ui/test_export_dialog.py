@@ -104,7 +104,7 @@ def test_that_a_sixteen_bit_photo_stays_so_unless_asked_otherwise(
     pixels = rng.integers(0, 65536, (300, 440, 3)).astype(np.uint16)
     cv2.imwrite(str(tmp_path / "deep.png"), pixels)
     window = applied(open_window, tmp_path / "deep.png", qtbot)
-    window.files.export_choice = ExportChoice(".tif", ExportOptions(eight_bit=eight_bit))
+    window.files.export_choice = ExportChoice(".tif", ExportOptions(bits=8 if eight_bit else 0))
     with qtbot.waitSignal(window.files.exported, timeout=WAIT):
         window.files.export(tmp_path / "out.tif")
     if eight_bit:
@@ -113,3 +113,13 @@ def test_that_a_sixteen_bit_photo_stays_so_unless_asked_otherwise(
     saved = cv2.imread(str(tmp_path / "out.tif"), cv2.IMREAD_UNCHANGED)
     unpainted = ~window.session.document.ever_painted
     assert saved.dtype == np.uint16 and np.array_equal(saved[unpainted], pixels[unpainted])
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+def test_that_an_eight_bit_photo_can_be_exported_with_sixteen(open_window, photo_file, qtbot, tmp_path, suffix) -> None:
+    window = applied(open_window, photo_file, qtbot)
+    window.files.export_choice = ExportChoice(suffix, ExportOptions(bits=16))
+    with qtbot.waitSignal(window.files.exported, timeout=WAIT):
+        window.files.export(tmp_path / f"out{suffix}")
+    saved = cv2.imread(str(tmp_path / f"out{suffix}"), cv2.IMREAD_UNCHANGED)[..., ::-1]
+    assert saved.dtype == np.uint16 and np.array_equal(saved, window.session.document.picture.astype(np.uint16) * 257)
