@@ -27,6 +27,7 @@ from .masks import to_pixels
 from .networks import Networks, empty_networks
 from .ranking import score
 from .request import (
+    BATCH,
     LABEL_STRENGTH,
     NOT_PAINTED,
     SKETCH_STRENGTH,
@@ -47,7 +48,6 @@ from .windows import Plan, PlannedWindow, cut, place_back, plan_windows
 
 Report = Callable[[Progress], None]
 ChooseLists = Callable[[Transformer, Tensor, Tensor, Tensor, int, Semantics], BlockLists | None]  # None: dense
-BATCH = 4  # candidates side by side; larger batches gain little on a CPU and delay the first result
 
 
 @dataclass
@@ -150,7 +150,8 @@ class SceneEditor:
         """Tokens drawn (of both candidates) and seconds of an edit of side x side tokens."""
         photo = np.full((resolution, resolution, 3), 128, np.uint8)
         labels, paint = np.zeros(photo.shape[:2], np.uint8), np.full(photo.shape[:2], NOT_PAINTED, np.uint8)
-        paint[: side * TOKEN_PIXELS, : side * TOKEN_PIXELS] = len(self.label_set) - 1
+        middle = slice(resolution // 2, resolution // 2 + side * TOKEN_PIXELS)  # known tokens before it cost time too
+        paint[middle, middle] = len(self.label_set) - 1
         settings = SamplingSettings(2, label_strength=LABEL_STRENGTH, sketch_strength=SKETCH_STRENGTH)
         started = time.perf_counter()
         candidates = list(self.run(EditRequest(photo, labels, paint, settings, resolution)))

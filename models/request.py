@@ -11,6 +11,7 @@ import numpy as np
 from .errors import RequestError
 
 LABEL_STRENGTH, SKETCH_STRENGTH = 1.5, 1.0  # what editor and command line use (docs/training-log.md has the figures)
+BATCH = 4  # candidates drawn side by side; larger batches gain little on a CPU and delay the first result
 NOT_PAINTED = 255  # value of `EditRequest.paint` where nothing was painted
 
 
@@ -173,7 +174,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast this machine draws at one resolution: seconds = fixed + per_token * tokens * candidates."""
+    """How fast this machine draws at one resolution: seconds = fixed * batches + per_token * tokens * candidates."""
 
     fixed: float
     per_token: float

@@ -15,7 +15,7 @@ from app.worker.jobs import Attention, EngineInfo, Found, Job, JobEnd, JobProgre
 from app.worker.tasks import TaskThread
 from models.config import GUIDE_RESOLUTION
 from models.errors import ScenebrushError
-from models.request import NOT_PAINTED, EditRequest, Reroll, Speed
+from models.request import BATCH, NOT_PAINTED, EditRequest, Reroll, Speed
 
 from .canvas import Canvas
 from .gallery import Gallery
@@ -132,7 +132,9 @@ class GenerationController(QObject):
         speed = self._speeds.get(largest)
         if speed is None:
             return None
-        return speed.fixed * len(estimate.windows) + speed.per_token * estimate.tokens * self._panel.count.value()
+        count = self._panel.count.value()
+        rounds = len(estimate.windows) * -(-count // BATCH)
+        return speed.fixed * rounds + speed.per_token * estimate.tokens * count
 
     def _on_measured(self, speeds: dict[int, Speed]) -> None:
         self._speeds = {**speeds, **self._speeds}  # a real run tells more
