@@ -123,6 +123,7 @@ def _edit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top-k", type=int, default=100)
     parser.add_argument("--label-strength", type=float, metavar="S", help="1 (as learned) to 10 (default 1.5)")
     parser.add_argument("--sketch-strength", type=float, metavar="S", help="how closely 512 px follows 256 (default 1)")
+    parser.add_argument("--outline", type=float, metavar="A", help="0: as painted, 1: natural (default), up to 4")
     parser.add_argument("--draft", action="store_true", help="only the guide's quick sketches at 256")
     parser.add_argument("--window", choices=("auto", "256", "512", "1024"), default="auto")
     parser.add_argument("--quiet", action="store_true")
@@ -148,6 +149,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dropout", type=float, metavar="P", help="guide, sga: while training")
     parser.add_argument("--learning-rate", type=float, help="default: the stage's own")
     parser.add_argument("--adversarial-weight", type=float, help="share of the reconstruction gradient (default 0.1)")
+    parser.add_argument("--texture-weight", type=float, help="image-vqgan: of the texture distance (needs --backbone)")
     parser.add_argument("--adversarial-start", type=int, help="step at which the adversarial loss begins")
     parser.add_argument(
         "--decoder-only", action="store_true", help="image-vqgan: keep encoder and codebook as they are"
@@ -208,7 +210,7 @@ def _edit(options: argparse.Namespace) -> int:
     if options.mask is not None and options.label is None:
         raise RequestError("--mask needs --label NAME, the label to paint; see `scenebrush labels`")
     _threads(options)
-    from models.request import LABEL_STRENGTH, SKETCH_STRENGTH, SamplingSettings
+    from models.request import LABEL_STRENGTH, OUTLINE, SKETCH_STRENGTH, SamplingSettings
 
     from .headless import EditFiles, edit
     from .progress_bar import ProgressBar
@@ -221,6 +223,7 @@ def _edit(options: argparse.Namespace) -> int:
         top_k=options.top_k,
         label_strength=LABEL_STRENGTH if options.label_strength is None else options.label_strength,
         sketch_strength=SKETCH_STRENGTH if options.sketch_strength is None else options.sketch_strength,
+        outline=OUTLINE if options.outline is None else options.outline,
     )
     files = EditFiles(options.photo, options.out, options.mask, options.label, options.paint, options.labels)
     window = options.window if options.window == "auto" else int(options.window)
@@ -318,6 +321,7 @@ def _train(options: argparse.Namespace) -> int:
         learning_rate=options.learning_rate,
         adversarial_start=options.adversarial_start,
         adversarial_weight=options.adversarial_weight,
+        texture_weight=options.texture_weight,
         decoder_only=options.decoder_only,
         start=options.start,
     )

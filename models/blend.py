@@ -13,11 +13,14 @@ MAX_BAND = 24.0  # pixels; how far the coarsest bands mix on into the paint
 BLEND_MARGIN = 48  # pixels round the edit that the pyramid looks at
 
 
-def blend(generated: np.ndarray, original: np.ndarray, paint: np.ndarray) -> np.ndarray:
+def blend(
+    generated: np.ndarray, original: np.ndarray, paint: np.ndarray, share: np.ndarray | None = None
+) -> np.ndarray:
     """Blend `generated` into `original` where painted.
 
     generated, original: (h, w, 3) uint8 of any size, the edit with up to BLEND_MARGIN pixels round it; paint:
-    (h, w) bool. What lies beyond the arrays counts as painted (it is beyond the photo's border).
+    (h, w) bool. What lies beyond the arrays counts as painted (it is beyond the photo's border). share: (h, w)
+    float32 in 0…1, the largest part of `generated` in each pixel; None: all.
     Returns (h, w, 3) uint8, equal to `original` in every byte outside the paint.
     """
     if not paint.any():
@@ -28,6 +31,8 @@ def blend(generated: np.ndarray, original: np.ndarray, paint: np.ndarray) -> np.
     step = min(STEP, band / 4)
     # a steep weight: each level of the pyramid widens it to its own scale, so fine detail stays crisp at the border
     weight = np.clip((inside - step) / 2 + 0.25, 0.0, 1.0).astype(np.float32)
+    if share is not None:
+        weight = np.minimum(weight, share)
     levels = max(1, int(np.log2(band)) - 1)  # the coarsest band must not reach across the edit
     pad = (-height % 2**levels, -width % 2**levels)
 

@@ -83,6 +83,8 @@ class VQGANConfig:
     `known_features`: the decoder reads unquantised encoder features outside the edit (iLAT, equation 4).
     `decoder_labels`: labels of the map that the decoder reads beside the codes, so that it knows what texture is
     asked for; 0: it reads codes only.
+    `decoder_noise`: channels of noise that the decoder's fine levels read, from which it can make texture that the
+    codes do not hold; 0: none.
     """
 
     in_channels: int
@@ -99,6 +101,7 @@ class VQGANConfig:
     tail: tuple[int, ...] = ()
     known_features: bool = False
     decoder_labels: int = 0
+    decoder_noise: int = 0
 
     def __post_init__(self) -> None:
         _require(self.norm in ("group", "position"), f"unknown norm {self.norm!r}")

@@ -25,6 +25,7 @@ from .errors import CheckpointError, DeviceError, RequestError
 from .guiding import attention_rollout, guide_block_lists
 from .masks import to_pixels
 from .networks import Networks, empty_networks
+from .outline import natural_outline
 from .ranking import score
 from .request import (
     BATCH,
@@ -125,7 +126,7 @@ class SceneEditor:
     @torch.inference_mode()
     def attention(self, request: EditRequest, candidate: Candidate) -> tuple[np.ndarray, ...]:
         """Per window, (256, 256) float32: where each place of the guide's grid looked (guiding.attention_rollout)."""
-        plan = self._plan(request.paint, request.window)
+        request, plan = _outlined(request, self._plan(request.paint, request.window))
         result = []
         for number, planned in enumerate(plan.windows):
             low = self.encoder.encode(replace(request, draft=True, drafts=(), reroll=None), planned, number).low
@@ -176,6 +177,7 @@ class SceneEditor:
         plan = self._plan(request.paint, request.window)
         self._check_basis(request, plan)
         started = time.perf_counter()
+        request, plan = _outlined(request, plan)
         scenes = []
         for number, planned in enumerate(plan.windows):
             job.cancel.check()
@@ -350,6 +352,7 @@ class SceneEditor:
         region = plan.region(scene.planned, BLEND_MARGIN)
         edited = plan.edited_by(scene.planned, region)
         original = request.photo[region.rows, region.columns]
+        share = None if plan.share is None else plan.share[region.rows, region.columns]
         patches = []
         for row, index in enumerate(batch):
             if job is not None:
@@ -359,7 +362,7 @@ class SceneEditor:
             picture = self._decode(level, codes[row : row + 1])
             generated = place_back(to_pixels(picture, self.semantics), scene.planned.window, region)
             started = self.timings.add("decode", started)
-            patches.append(Patch(region.left, region.top, blend(generated, original, edited), edited))
+            patches.append(Patch(region.left, region.top, blend(generated, original, edited, share), edited))
             self.timings.add("blend", started)
         return patches
 
@@ -408,6 +411,15 @@ class SceneEditor:
             f"memory ran out on {self.device_line} even for one candidate at a time; finished candidates are kept: "
             "choose a smaller window (--window 512 or 256) or --device cpu"
         ) from error
+
+
+def _outlined(request: EditRequest, plan: Plan) -> tuple[EditRequest, Plan]:
+    """The request as it is asked of the model, with outlines of their own for what is painted."""
+    if not request.settings.outline or not plan.windows:
+        return request, plan
+    token = TOKEN_PIXELS * max(p.window.side / p.window.resolution for p in plan.windows)
+    outline = natural_outline(request.labels, request.paint, request.settings.outline, token)
+    return replace(request, paint=outline.paint), replace(plan, share=outline.share)
 
 
 def _strip_positions(level: Level) -> Tensor:

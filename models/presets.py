@@ -37,6 +37,7 @@ def default_config(labels: int) -> ModelConfig:
             tail=(32, 16),
             known_features=True,
             decoder_labels=labels,
+            decoder_noise=4,
         ),
         label_vqgan=VQGANConfig(
             in_channels=labels,

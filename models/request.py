@@ -10,7 +10,8 @@ import numpy as np
 
 from .errors import RequestError
 
-LABEL_STRENGTH, SKETCH_STRENGTH = 1.5, 1.0  # what editor and command line use (docs/training-log.md has the figures)
+# What editor and command line use (docs/training-log.md has the figures).
+LABEL_STRENGTH, SKETCH_STRENGTH, OUTLINE = 1.5, 1.0, 1.0
 BATCH = 4  # candidates drawn side by side; larger batches gain little on a CPU and delay the first result
 NOT_PAINTED = 255  # value of `EditRequest.paint` where nothing was painted
 
@@ -47,7 +48,8 @@ class SamplingSettings:
     top_p: nucleus in (0, 1] (None: off). label_strength: 1 draws as the model has learned; above 1 pushes further
     away from what it would draw under the old labels, at twice the time (see models.steering). sketch_strength:
     how closely the drawing above 256 follows the colours of the guide's sketch; 0: not at all. Neither changes how
-    candidates are ranked.
+    candidates are ranked. outline: how far what is painted may recede from the strokes that cut through a label, so
+    that it gets an outline of its own (see models.outline); 0: exactly as painted, 1: by up to two tokens.
     Raises RequestError on a value out of range.
     """
 
@@ -59,6 +61,7 @@ class SamplingSettings:
     top_p: float | None = None
     label_strength: float = 1.0
     sketch_strength: float = 0.0
+    outline: float = 0.0
 
     def __post_init__(self) -> None:
         if self.samples < 1:
@@ -77,6 +80,8 @@ class SamplingSettings:
             raise RequestError(f"label strength is {self.label_strength}; use a number from 1 (off) to 10")
         if not 0 <= self.sketch_strength <= 10:
             raise RequestError(f"sketch strength is {self.sketch_strength}; use a number from 0 (off) to 10")
+        if not 0 <= self.outline <= 4:
+            raise RequestError(f"outline is {self.outline}; use a number from 0 (as painted) to 4")
 
 
 @dataclass(frozen=True)

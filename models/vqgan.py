@@ -16,6 +16,8 @@ from .config import TOKEN_PIXELS, Semantics, VQGANConfig
 from .masking import AttentionBlock, MaskedConv2d, Norm, PositionNorm, Region
 from .quantize import Codebook
 
+GRAIN_SEED = 1
+
 
 def make_norm(channels: int, kind: str) -> nn.Module:
     return Norm(channels) if kind == "group" else PositionNorm(channels)
@@ -133,9 +135,35 @@ class TailStep(nn.Module):
         self.norm = make_norm(outputs, norm)
         self.conv = MaskedConv2d(outputs, outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, grain: Grain | None = None) -> Tensor:
         x = self.upsample(x)
+        if grain is not None:
+            x = grain(x)
         return x + self.conv(swish(self.norm(x)))
+
+
+class Grain(nn.Module):
+    """Adds noise to a feature map, by learned shares (none at first), for texture that the codes do not hold.
+
+    The noise is new at each step of training; afterwards it is the same picture of noise for each size, so that
+    the same codes always give the same pixels.
+    """
+
+    def __init__(self, noise: int, channels: int) -> None:
+        super().__init__()
+        self.share = nn.Conv2d(noise, channels, 1, bias=False)
+        nn.init.zeros_(self.share.weight)
+        self._fixed: dict[tuple[int, int], Tensor] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        noise = self.share.in_channels
+        if self.training:
+            return x + self.share(torch.randn(x.shape[0], noise, height, width, device=x.device, dtype=x.dtype))
+        if (height, width) not in self._fixed:
+            generator = torch.Generator().manual_seed(GRAIN_SEED + width)
+            self._fixed = {(height, width): torch.randn(1, noise, height, width, generator=generator)}
+        return x + self.share(self._fixed[height, width].to(x))
 
 
 class Decoder(nn.Module):
@@ -160,6 +188,8 @@ class Decoder(nn.Module):
                 nn.init.zeros_(hint.weight)
                 self.hints.append(hint)
         ends = (channels[0], *config.tail)
+        grained = (*channels[1:2], *config.tail) if config.decoder_noise else ()
+        self.grains = nn.ModuleList(Grain(config.decoder_noise, width) for width in grained)  # finest level, tail
         self.tail = nn.ModuleList(TailStep(a, b, config.norm) for a, b in pairwise(ends))
         self.norm_out = make_norm(ends[-1], config.norm)
         self.conv_out = MaskedConv2d(ends[-1], config.out_channels)
@@ -170,11 +200,13 @@ class Decoder(nn.Module):
             assert isinstance(level, Level)
             if labels is not None:
                 x = x + self.hints[index](F.adaptive_avg_pool2d(labels, x.shape[2:]))
+            if index == 0 and len(self.grains):
+                x = self.grains[0](x)
             x = level(x)
             if level.upsample is not None:
                 x = level.upsample(x)
-        for step in self.tail:
-            x = step(x)
+        for index, step in enumerate(self.tail):
+            x = step(x, self.grains[index + 1] if len(self.grains) else None)
         return self.conv_out(swish(self.norm_out(x)))
 
 

@@ -59,10 +59,14 @@ class PlannedWindow:
 
 @dataclass(frozen=True)
 class Plan:
-    """windows: in the order of generation. components: (H, W) int32, 0 where nothing is painted."""
+    """windows: in the order of generation. components: (H, W) int32, 0 where nothing is painted.
+
+    share: (H, W) float32, the largest part that the generated picture may have in each pixel; None: all.
+    """
 
     windows: tuple[PlannedWindow, ...]
     components: np.ndarray
+    share: np.ndarray | None = None
 
     def region(self, planned: PlannedWindow, margin: int) -> Box:
         """The window's box grown by `margin` pixels, inside both the window and the photo."""

@@ -99,7 +99,9 @@ def tiny_config(
     pixels.
     """
     clean = semantics is Semantics.CLEAN
-    changes: dict[str, object] = {"known_features": clean, "decoder_labels": LABELS if clean else 0}
+    changes: dict[str, object] = {"known_features": clean}
+    if clean:
+        changes |= {"decoder_labels": LABELS, "decoder_noise": 2}
     if not clean:
         small = (4, 4, 8, 8, 12) if norm == "position" else (32, 32, 32, 32, 64)
         changes |= {"stem": 1, "tail": (), "channels": small}

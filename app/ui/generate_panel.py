@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from models.request import LABEL_STRENGTH, SKETCH_STRENGTH, SamplingSettings, Window
+from models.request import LABEL_STRENGTH, OUTLINE, SKETCH_STRENGTH, SamplingSettings, Window
 
 from .icons import icon
 from .queue_list import QueueList
@@ -82,6 +82,13 @@ class GeneratePanel(QWidget):
         self.strength.setSingleStep(0.5)
         self.strength.setValue(LABEL_STRENGTH)
         self.strength.setToolTip("How strongly the labels are insisted on. 1: as learned, and twice as fast")
+        self.outline = QComboBox()
+        self.outline.addItem("Natural", OUTLINE)
+        self.outline.addItem("As painted", 0.0)
+        self.outline.setToolTip(
+            "Natural: strokes that cut through a region get a rough outline of their own, inside the paint. "
+            "As painted: the outline is that of the paint"
+        )
         self.estimate = QLabel()
         self.estimate.setWordWrap(True)
         self.estimate.setProperty("quiet", True)
@@ -121,6 +128,7 @@ class GeneratePanel(QWidget):
             ("Top-&k", self.top_k, 0, 2),
             ("&Window", self.window, 3, 0),
             ("Label s&trength", self.strength, 3, 1),
+            ("&Outline", self.outline, 3, 2),
             ("&Seed", self.seed, 6, 0),
         )
         for text, field, row, column in places:
@@ -184,6 +192,7 @@ class GeneratePanel(QWidget):
             top_k=self.top_k.value() or None,
             label_strength=round(self.strength.value(), 1),
             sketch_strength=SKETCH_STRENGTH,
+            outline=self.outline.currentData(),
         )
 
     def show_settings(self, settings: SamplingSettings) -> None:
@@ -192,6 +201,7 @@ class GeneratePanel(QWidget):
         self.temperature.setValue(settings.temperature)
         self.top_k.setValue(settings.top_k or 0)
         self.strength.setValue(settings.label_strength)
+        self.outline.setCurrentIndex(0 if settings.outline else 1)
         self.seed.setValue(settings.seed)
         self.lock.setChecked(True)
 

@@ -206,7 +206,8 @@ class GenerationController(QObject):
         run, document = self._gallery.run, self._session.document
         if run is None or document is None:
             return
-        request = replace(run.request_on(document), settings=self._panel.take_settings(), reroll=reroll)
+        settings = replace(self._panel.take_settings(), outline=run.settings.outline)  # what is kept keeps its outline
+        request = replace(run.request_on(document), settings=settings, reroll=reroll)
         self._submit(request, RunKind.REROLL, sum(int(tokens.sum()) for tokens in reroll.tokens))
 
     def _submit(self, request: EditRequest, kind: RunKind, tokens: int) -> None:

@@ -23,6 +23,8 @@ from ..errors import ScenebrushError
 
 log = logging.getLogger(__name__)
 PHOTO_SUFFIXES = (".jpg", ".jpeg")
+COMMON = 0.2  # share of the pictures from which a label is not rare
+MOST_REPEATS = 4.0
 
 
 class DataError(ScenebrushError):
@@ -93,6 +95,29 @@ class DataSet:
     def only(self, side: int) -> DataSet:
         """The pairs whose shorter photo side is at least `side` pixels."""
         return DataSet(*(tuple(p for p in part if _short_side(p) >= side) for part in (self.train, self.val)))
+
+
+def balanced(pairs: Sequence[Pair], seed: int = 0) -> tuple[Pair, ...]:
+    """The pairs, those with rare labels several times: max over their labels of sqrt(COMMON / share of pictures).
+
+    Repeat factors of Gupta et al., LVIS (CVPR 2019), section 4.2, rounded at random; at most MOST_REPEATS each.
+    """
+    held = [_labels_of(pair) for pair in pairs]
+    names = np.concatenate([h for h in held if len(h)]) if held else np.zeros(0, np.int64)
+    shares = np.bincount(names, minlength=256) / max(1, len(pairs))
+    factors = np.sqrt(COMMON / np.maximum(shares, COMMON / MOST_REPEATS**2)).clip(min=1.0)
+    rng = np.random.default_rng((seed, 13))
+    times = [int(factors[h].max(initial=1.0) + rng.random()) for h in held]
+    return tuple(pair for pair, count in zip(pairs, times, strict=True) for _ in range(count))
+
+
+def _labels_of(pair: Pair) -> np.ndarray:
+    """The labels that cover half a percent of a pair or more; none where it cannot be read."""
+    try:
+        labels = np.asarray(Image.open(io.BytesIO(pair.labels.read())))
+    except (OSError, ValueError, SyntaxError):
+        return np.zeros(0, np.int64)
+    return np.flatnonzero(np.bincount(labels.astype(np.uint8).ravel(), minlength=256) >= 0.005 * labels.size)
 
 
 def _short_side(pair: Pair) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
@@ -24,11 +25,14 @@ from .codebook import CodebookKeeper
 from .data import CropStream, DataSet
 from .discriminator import PatchDiscriminator, adaptive_weight, hinge_loss
 from .masks import training_mask
-from .perceptual import Backbone, perceptual_distance
+from .perceptual import Backbone, feature_distance, perceptual_distance
 from .precision import Precision
+from .texture import grain, texture_distance
 
 CROP = 128
 UNTOLD = 0.15  # share of crops whose labels the decoder does not get, so that it can do without
+COARSE = 4  # pixels
+FINE_SHARE = 0.4  # of the pixel loss, where a texture distance stands beside it
 JUDGE_ALONE = 300  # steps that the discriminator learns before the decoder listens to it
 
 
@@ -49,6 +53,7 @@ class ImageVqganStage:
         perceptual_weight: float = 1.0,
         adversarial_start: int = 3500,
         adversarial_weight: float = 0.1,
+        texture_weight: float = 0.0,
         learning_rate: float = 4e-4,
         decoder_only: bool = False,
     ) -> None:
@@ -70,6 +75,7 @@ class ImageVqganStage:
         self.stream = CropStream(data.train, CROP, batch, seed, scales=(0.5, 1.0))
         self.data = data
         self.weights = (perceptual_weight, adversarial_weight)
+        self.texture_weight = texture_weight
         self.adversarial_start = adversarial_start
         self.decoder_only = self.starts_from_average = (
             decoder_only  # codes stay what they are, so transformers trained on them stay valid
@@ -105,11 +111,21 @@ class ImageVqganStage:
         output = rebuilt.detach().requires_grad_()
         pixel = (output - pictures).abs().mean()
         loss = pixel
+        if self.texture_weight:  # what is finer than a few pixels is the texture distance's to judge
+            coarse = F.avg_pool2d(output - pictures, COARSE).abs().mean()
+            loss = FINE_SHARE * pixel + coarse
         if self.backbone is not None:
             with self.precision.autocast():
-                perceptual = perceptual_distance(self.backbone, output, pictures).mean()
+                with torch.no_grad():
+                    targets = self.backbone(pictures)
+                features = self.backbone(output)
+            perceptual = feature_distance(features, targets).mean()
             loss = loss + self.weights[0] * perceptual
             metrics["perceptual"] = perceptual.item()
+            if self.texture_weight:
+                texture = texture_distance([grain(output), *features[:3]], [grain(pictures), *targets[:3]], CROP)
+                loss = loss + self.texture_weight * texture
+                metrics["texture"] = texture.item()
         (gradient,) = torch.autograd.grad(loss, output)
         if number >= self.adversarial_start:
             self._judge(output, pictures, labels, metrics)

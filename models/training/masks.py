@@ -7,13 +7,25 @@ import numpy as np
 
 # Largest masked share by resolution (specification, section 9).
 MAX_RATIO = {256: 0.6, 512: 0.6, 1024: 0.45}
-KINDS = ("component", "component", "box", "brush")
+KINDS = ("component", "label", "box", "brush")
+PRESENT = 0.005  # share of the picture from which a label counts as present
 
 
 def component_mask(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The dilated 8-connected component of a random pixel's class; (H, W) bool (specification, section 9)."""
     height, width = labels.shape
-    name = labels[int(rng.integers(height)), int(rng.integers(width))]
+    return _component(labels, int(labels[int(rng.integers(height)), int(rng.integers(width))]), rng)
+
+
+def label_mask(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same of a random label among those present, so that small regions are learnt too; (H, W) bool."""
+    counts = np.bincount(labels.ravel())
+    present = np.flatnonzero(counts >= max(1, PRESENT * labels.size))
+    return _component(labels, int(rng.choice(present)) if len(present) else int(counts.argmax()), rng)
+
+
+def _component(labels: np.ndarray, name: int, rng: np.random.Generator) -> np.ndarray:
+    height, width = labels.shape
     rows, columns = np.nonzero(labels == name)
     pick = int(rng.integers(len(rows)))
     _, parts = cv2.connectedComponents((labels == name).astype(np.uint8), connectivity=8)
@@ -53,7 +65,8 @@ def training_mask(labels: np.ndarray, rng: np.random.Generator, max_ratio: float
     A larger one loses a random half, as in the paper.
     """
     kind = KINDS[int(rng.integers(len(KINDS)))]
-    mask = {"component": component_mask, "box": box_mask, "brush": brush_mask}[kind](labels, rng)
+    makers = {"component": component_mask, "label": label_mask, "box": box_mask, "brush": brush_mask}
+    mask = makers[kind](labels, rng)
     if mask.mean() >= max_ratio:
         mask = mask & ~half(labels.shape, rng)
     return mask if mask.any() else half(labels.shape, rng)

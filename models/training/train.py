@@ -26,7 +26,7 @@ from ..transformer import Transformer
 from ..vqgan import VQGAN
 from . import team
 from .codes import CodeSet, encode_crops, load_codes, save_codes
-from .data import DataSet
+from .data import DataSet, balanced
 from .image_vqgan import ImageVqganStage
 from .label_vqgan import LabelVqganStage
 from .loop import LoopSettings, Stage, run
@@ -66,6 +66,7 @@ class Options:
     learning_rate: float | None = None
     adversarial_start: int | None = None
     adversarial_weight: float | None = None
+    texture_weight: float | None = None
     decoder_only: bool = False
     start: Path | None = None
     from_guide: bool = False  # sga: begin as a copy of the guide, even where `start` has an SGA
@@ -136,8 +137,9 @@ def _shapes(options: Options, name: str) -> dict[str, tuple[int, ...]]:
 
 
 def _grown(found: StageWeights, name: str, options: Options) -> StageWeights:
-    """Weights from before the decoder read labels: its label weights begin at zero, which changes nothing."""
-    new = {k: s for k, s in _shapes(options, name).items() if k.startswith("decoder.hints.") and k not in found.tensors}
+    """Weights from before the decoder read labels and noise: those weights begin at zero, which changes nothing."""
+    late = ("decoder.hints.", "decoder.grains.")
+    new = {k: s for k, s in _shapes(options, name).items() if k.startswith(late) and k not in found.tensors}
     return replace(found, tensors=found.tensors | {k: torch.zeros(s) for k, s in new.items()})
 
 
@@ -206,11 +208,12 @@ def _codes(options: Options, precision: Precision, side: int) -> tuple[dict[int,
     enlarged = tuple(small[k * len(small) // few] for k in range(few))
     more = f"+{few}" if few else ""
     made = []
-    parts = (("train", data.train * options.variants + enlarged, f"{options.variants}{more}"), ("val", data.val, "1"))
-    for part, pairs, crops in parts:
+    crops = sum((balanced(data.train, seed) for seed in range(options.variants)), ()) + enlarged
+    parts = (("train", crops, f"{options.variants}{more}"), ("val", data.val, "1"))
+    for part, pairs, name in parts:
         if part == "train" and not data.train:
             raise TrainingError(f"no training pairs of at least {side} pixels in {', '.join(map(str, options.data))}")
-        path = options.runs / "codes" / f"{part}-{side}-{crops}-{_encoders_digest(options)}.npz"
+        path = options.runs / "codes" / f"{part}-{side}-{name}-{_encoders_digest(options)}.npz"
         hurried = path.with_name(path.name.replace(".npz", "-part.npz"))  # made when there was no time for all
         with team.first_alone():
             if not path.exists():
@@ -238,6 +241,8 @@ def _image_vqgan(options: Options, precision: Precision) -> Stage:
         extra["adversarial_start"] = options.adversarial_start
     if options.adversarial_weight is not None:
         extra["adversarial_weight"] = options.adversarial_weight
+    if options.texture_weight is not None:
+        extra["texture_weight"] = options.texture_weight
     labels = len(options.label_set())
     return ImageVqganStage(options.config(), labels, DataSet.open(options.data), precision, backbone, **extra)
 

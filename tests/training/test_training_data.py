@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from models.training.data import CropStream, DataError, DataSet, random_crop
+from models.training.data import CropStream, DataError, DataSet, balanced, random_crop
 from tests.helpers import examples
 from tests.training.training_data import files, pair, write_loose, write_pack
 
@@ -175,3 +177,17 @@ def test_that_crops_come_from_everywhere_and_mirrored_too() -> None:
         corners.add((int(crop[0, 0, 0]), int(crop[0, :, 1].min())))
         mirrored.add(bool(crop[0, 0, 1] > crop[0, 1, 1]))
     assert {row for row, _ in corners} >= {0, 32} and len(corners) > 150 and mirrored == {True, False}
+
+
+def test_that_photos_with_rare_labels_come_more_often(tmp_path: Path) -> None:
+    names = [f"n{i}" for i in range(100)]
+    folder = write_loose(tmp_path / "data", names, (32, 32), val=["n99"])
+    for number, name in enumerate(names):
+        labels = np.zeros((32, 32), np.uint8)
+        labels[:8] = 9 if number == 5 else 1 if number % 2 else 2  # one photo of a hundred holds label 9
+        Image.fromarray(labels).save(folder / f"{name}.png")
+    (folder / "n7.png").write_bytes(b"broken")
+    data = DataSet.open([folder])
+    often = Counter(pair.id for pair in balanced(data.train))
+    assert often["n5"] == 4 and set(often) == {p.id for p in data.train}  # also the one that cannot be read
+    assert max(count for name, count in often.items() if name != "n5") == 1

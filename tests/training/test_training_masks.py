@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.training.masks import MAX_RATIO, box_mask, brush_mask, component_mask, half, training_mask
+from models.training.masks import MAX_RATIO, box_mask, brush_mask, component_mask, half, label_mask, training_mask
 from tests.helpers import examples
 from tests.training.training_data import pair
 
@@ -89,3 +89,11 @@ def test_that_a_mask_is_a_function_of_its_generator(side: int) -> None:
     labels = some_map(side, 2, "blocks")
     one, two = (training_mask(labels, np.random.default_rng(9), MAX_RATIO[side]) for _ in range(2))
     assert np.array_equal(one, two)
+
+
+def test_that_small_regions_are_masked_as_often_as_large_ones() -> None:
+    labels = np.zeros((200, 200), np.uint8)
+    labels[150:180, 20:60] = 1  # 3 % of the picture
+    rng = np.random.default_rng(4)
+    hits = sum(mask[165, 40] and mask.mean() < 0.2 for mask in (label_mask(labels, rng) for _ in range(200)))
+    assert 60 < hits < 140  # by area it would be 6
