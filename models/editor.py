@@ -26,6 +26,7 @@ from .guiding import attention_rollout, guide_block_lists
 from .masks import to_pixels
 from .networks import Networks, empty_networks
 from .outline import natural_outline
+from .preview import Pace, over_sketch
 from .ranking import score
 from .request import (
     BATCH,
@@ -41,7 +42,7 @@ from .request import (
     Speed,
     Window,
 )
-from .sampling import Drawn, DrawTask, draw, uniforms
+from .sampling import Drawn, DrawTask, Partial, draw, uniforms
 from .scene import Level, Scene, SceneEncoder
 from .steering import Sketch, Steering, code_colors
 from .transformer import Transformer, Visible
@@ -69,6 +70,7 @@ class Job:
 
     cancel: CancelToken
     report: Report
+    preview_share: float = 0.0  # of the time of the full drawing, for previews
 
 
 @dataclass(frozen=True)
@@ -164,14 +166,21 @@ class SceneEditor:
         return estimate_bytes(self.config, largest, min(BATCH, samples)) if largest else 0
 
     def run(
-        self, request: EditRequest, cancel: CancelToken | None = None, progress: Report | None = None
+        self,
+        request: EditRequest,
+        cancel: CancelToken | None = None,
+        progress: Report | None = None,
+        preview_share: float = 0.0,
     ) -> Iterator[Candidate]:
         """Draw the candidates of a request; each is yielded when its batch is finished, in drawing order.
+
+        preview_share: so much (0–1) of the time of the full drawing may go into previews of it; 0: only the guide's
+        sketch is reported.
 
         Raises Cancelled between two tokens after cancel.cancel(), DeviceError when memory runs out on every step
         of the ladder, RequestError when a label is unknown to this checkpoint.
         """
-        job = Job(CancelToken() if cancel is None else cancel, progress or (lambda _: None))
+        job = Job(CancelToken() if cancel is None else cancel, progress or (lambda _: None), preview_share)
         self._check_labels(request)
         self.timings = Timings()
         plan = self._plan(request.paint, request.window)
@@ -268,7 +277,11 @@ class SceneEditor:
         lists = choose(guide, codes, scene.low.edit, scene.low.condition, sga.config.top_k_blocks, self.semantics)
         visible = None if lists is None else Visible.of(lists)
         started = self.timings.add("block lists", started)
-        drawn = self._draw_level(sga, request, scene, scene.high, batch, job, "sga", visible, codes)
+
+        def peek(partial: Partial) -> tuple[Patch, ...]:
+            return self._peek(request, plan, scene, partial, shown)
+
+        drawn = self._draw_level(sga, request, scene, scene.high, batch, job, "sga", visible, codes, peek=peek)
         self.timings.add("sga", started)
         return DrawnScene(drawn, codes)
 
@@ -284,8 +297,12 @@ class SceneEditor:
         visible: Visible | None = None,
         sketch: Tensor | None = None,
         given: np.ndarray | None = None,
+        peek: Callable[[Partial], tuple[Patch, ...]] | None = None,
     ) -> Drawn:
-        """Draw the tokens of one level. sketch: (N, 256) codes whose colours to follow; given: codes to take."""
+        """Draw the tokens of one level.
+
+        sketch: (N, 256) codes whose colours to follow; given: codes to take; peek: makes previews when there is time.
+        """
         settings = request.settings
         numbers = uniforms([request.seed(k) for k in batch], level.drawn, 2 * scene.number + (level is scene.high))
         encoded = self._condition(transformer, level, visible, level.condition)
@@ -299,14 +316,33 @@ class SceneEditor:
         task = DrawTask(level.codes, level.mask, level.condition, level.grid, settings, numbers, forced, steering)
         with self.device.autocast():
             steps = draw(transformer, encoded, task, self.semantics, visible)
+            pace = Pace(0.0 if peek is None else job.preview_share)
             while True:
                 job.cancel.check()
                 try:
-                    job.report(Progress(stage, next(steps), level.drawn, tuple(batch)))
+                    partial = next(steps)
                 except StopIteration as stop:
                     drawn: Drawn = stop.value
                     break
+                previews: tuple[Patch, ...] = ()
+                if peek is not None and pace.due and partial.count < level.drawn:
+                    started = time.perf_counter()
+                    previews = peek(partial)
+                    pace.took(time.perf_counter() - started)
+                job.report(Progress(stage, partial.count, level.drawn, tuple(batch), previews))
         return drawn if level.mask is level.edit else self._scored(transformer, level, visible, drawn)
+
+    def _peek(
+        self, request: EditRequest, plan: Plan, scene: Scene, partial: Partial, sketches: list[Patch]
+    ) -> tuple[Patch, ...]:
+        """One preview for each candidate of a batch: what is drawn, over its sketch."""
+        level, window = scene.final, scene.planned.window
+        drawn = torch.ones(1, level.grid.tokens, dtype=torch.bool)
+        drawn[0, _strip_positions(level).cpu()[partial.count :]] = False
+        mask = level.grid.to_raster(drawn)[0].view(level.grid.side, -1).numpy()
+        codes = level.grid.to_raster(partial.codes)
+        finished = self._finish(request, plan, scene, level, codes, list(range(len(codes))), None)
+        return tuple(over_sketch(f, s, mask, window) for f, s in zip(finished, sketches, strict=True))
 
     def _sketch(self, scene: Scene, level: Level, codes: Tensor | None, settings: SamplingSettings) -> Sketch | None:
         """What the full drawing is to follow: the colours (N, n, 3) of the decoded sketches at its tokens."""

@@ -1,6 +1,6 @@
 """Drawing tokens one position at a time, all candidates side by side.
 
-`draw` is a generator: it yields after every token, so its caller can report progress or stop between any two.
+`draw` is a generator: it yields what there is after every token, so its caller can show it or stop between any two.
 Decoders of another kind (sliding window, local, parallel) would take the same `DrawTask` and give the same
 `Drawn`.
 """
@@ -54,6 +54,14 @@ class Drawn:
     log_likelihoods: Tensor
     truncated: Tensor
     logits: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Partial:
+    """A drawing under way. count: tokens drawn so far. codes: (N, L) int64 strip order, written to as it goes on."""
+
+    count: int
+    codes: Tensor
 
 
 def uniforms(seeds: Sequence[int], count: int, stream: int) -> Tensor:
@@ -116,8 +124,8 @@ def draw(
     semantics: Semantics,
     visible: Visible | None = None,
     keep_logits: bool = False,
-) -> Generator[int, None, Drawn]:
-    """Draw the masked tokens in strip order; yields the number of tokens drawn so far after each.
+) -> Generator[Partial, None, Drawn]:
+    """Draw the masked tokens in strip order; yields what is drawn so far after each.
 
     encoded: (1, L, d) encoder output, shared by all candidates. visible: block-sparse attention (SGA), else dense.
     """
@@ -144,7 +152,7 @@ def draw(
         truncated.append(tempered)
         if keep_logits:
             kept.append(logits.float())
-        yield step + 1
+        yield Partial(step + 1, ids[:, 1:])
     picked = ids[:, 1:]
     empty = torch.zeros(count, 0, dtype=torch.float64, device=device)
     return Drawn(
@@ -156,7 +164,7 @@ def draw(
     )
 
 
-def finish(steps: Generator[int, None, Drawn]) -> Drawn:
+def finish(steps: Generator[Partial, None, Drawn]) -> Drawn:
     """Run `draw` to its end, for callers that neither report nor stop."""
     while True:
         try:

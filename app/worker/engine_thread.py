@@ -22,6 +22,7 @@ from .jobs import Attention, Engine, EngineInfo, Found, Job, JobEnd, JobProgress
 from .progress import ProgressMeter
 
 log = logging.getLogger(__name__)
+PREVIEW_SHARE = 0.1  # of the time of a drawing may go into showing it under way
 PROGRESS_INTERVAL = 0.05  # seconds: at most 20 reports a second reach the GUI
 
 
@@ -158,7 +159,7 @@ class EngineThread(QThread):
                 last = now
                 self.job_progressed.emit(JobProgress(job.number, fraction, step))
 
-        for candidate in self._engine.run(request, job.cancel, report):
+        for candidate in self._engine.run(request, job.cancel, report, PREVIEW_SHARE):
             meter.finished_one()
             self.candidate_found.emit(Found(job.number, frozen_candidate(candidate)))
 

@@ -31,7 +31,7 @@ class Engine(Protocol):
     def measure(self) -> dict[int, Speed]: ...
 
     def run(
-        self, request: EditRequest, cancel: CancelToken, progress: Callable[[Progress], None]
+        self, request: EditRequest, cancel: CancelToken, progress: Callable[[Progress], None], preview_share: float
     ) -> Iterator[Candidate]: ...
 
 

@@ -242,6 +242,25 @@ def test_that_every_stage_is_reported_and_timed() -> None:
 # --- refusals -----------------------------------------------------------------------------------------------
 
 
+def test_that_previews_show_what_is_drawn_over_the_sketch_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.preview.FIRST", 0.0)
+    edit = request(box_paint(540, 540, 200, 220, 250, 300), samples=2, window=512)
+    steps: list[Progress] = []
+    drawn = list(engine().run(edit, None, steps.append, preview_share=1000.0))
+    plain = list(engine().run(edit))
+    assert all(np.array_equal(a.tokens, b.tokens) for a, b in zip(drawn, plain, strict=True))
+    sketch = next(s.previews for s in steps if s.stage == "sketch")
+    shown = [s.previews for s in steps if s.stage == "sga" and s.previews]
+    assert len(shown) > 1 and all(len(previews) == 2 for previews in shown)
+    changed = [int((previews[0].pixels != sketch[0].pixels).any(2).sum()) for previews in shown]
+    assert changed == sorted(changed) and 0 < changed[0] < changed[-1]
+    unpainted = edit.paint == NOT_PAINTED
+    for patch in shown[-1]:
+        region = patch.y + np.arange(len(patch.pixels))[:, None], patch.x + np.arange(patch.pixels.shape[1])[None]
+        outside = unpainted[region]
+        assert np.array_equal(patch.pixels[outside], edit.photo[region][outside])
+
+
 def test_that_labels_out_of_range_are_refused() -> None:
     edit = small_request(samples=1)
     wrong = np.where(edit.paint == NOT_PAINTED, NOT_PAINTED, LABELS).astype(np.uint8)

@@ -90,7 +90,7 @@ class FakeEngine:
         return {side: Speed(0.1, self.step_seconds + 0.01) for side in self.resolutions}
 
     def run(
-        self, request: EditRequest, cancel: CancelToken, progress: Callable[[Progress], None]
+        self, request: EditRequest, cancel: CancelToken, progress: Callable[[Progress], None], preview_share: float
     ) -> Iterator[Candidate]:
         self.runs.append(request)
         progress(Progress("encode", 1, 1))
