@@ -32,7 +32,7 @@ from .texture import grain, texture_distance
 CROP = 128
 UNTOLD = 0.15  # share of crops whose labels the decoder does not get, so that it can do without
 COARSE = 4  # pixels
-FINE_SHARE = 0.4  # of the pixel loss, where a texture distance stands beside it
+FINE_SHARE = 0.8  # of the pixel loss, where a texture distance stands beside it
 JUDGE_ALONE = 300  # steps that the discriminator learns before the decoder listens to it
 
 
