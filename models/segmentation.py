@@ -46,6 +46,10 @@ class Segmenter(nn.Module):
         self.head = nn.Conv2d(channels[0], labels, 1)
 
     def forward(self, picture: Tensor) -> Tensor:
+        return self.decode(self.features(picture))
+
+    def features(self, picture: Tensor) -> list[Tensor]:
+        """The feature maps of the way down, at 1/4, 1/8, 1/16 and 1/32 of the picture."""
         x = F.pixel_unshuffle(picture, STEM)
         skips = []
         for index, block in enumerate(self.down):
@@ -53,6 +57,11 @@ class Segmenter(nn.Module):
             if index == 0:
                 x = x + self.place(_coordinates(x))
             skips.append(x)
+        return skips
+
+    def decode(self, skips: list[Tensor]) -> Tensor:
+        """Logits (B, labels, H/4, W/4) from `features`."""
+        x = skips[-1]
         x = x + self.wide(x.mean((2, 3)))[:, :, None, None]
         for block, skip in zip(self.up, skips[-2::-1], strict=True):
             x = block(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], 1))

@@ -1,4 +1,8 @@
-"""Stage `segmenter`: photo -> label map, trained on the data's label maps with balanced cross-entropy."""
+"""Stage `segmenter`: photo -> label map, trained on the data's label maps.
+
+With a backbone, the network also learns to foretell that network's features at 1/16 and 1/32 (as hints in FitNets,
+Romero et al. 2015): few photos teach what things look like, a network that has seen a million of them knows more.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,12 @@ from ..config import ModelConfig
 from ..segmentation import Segmenter
 from . import team
 from .data import CropStream, DataSet
+from .perceptual import Backbone, feature_distance
 from .precision import Precision
 
 SIDE = 256
+HINTS = ((2, 4, 112), (3, 6, 320))  # (feature map of ours, stage of the backbone, its channels)
+HINT_WEIGHT = 0.5
 
 
 class SegmenterStage:
@@ -24,17 +31,28 @@ class SegmenterStage:
     starts_from_average = False
 
     def __init__(
-        self, config: ModelConfig, data: DataSet, precision: Precision, *, batch: int = 12, seed: int = 0
+        self,
+        config: ModelConfig,
+        data: DataSet,
+        precision: Precision,
+        *,
+        backbone: Backbone | None = None,
+        batch: int = 12,
+        seed: int = 0,
     ) -> None:
         assert config.segmenter is not None
         self.precision, self.data = precision, data
         self.labels = config.label_vqgan.in_channels
         self.net = precision.place(Segmenter(config.segmenter, self.labels))
-        self.modules: dict[str, nn.Module] = {"segmenter": self.net}
+        self.backbone = None if backbone is None else precision.place(backbone)
+        channels = config.segmenter.channels
+        self.guess = precision.place(nn.ModuleList(nn.Conv2d(channels[level], c, 1) for level, _, c in HINTS))
+        self.modules: dict[str, nn.Module] = {"segmenter": self.net, "guess": self.guess}
+        trained = [p for module in self.modules.values() for p in module.parameters()]
         self.optimisers: dict[str, torch.optim.Optimizer] = {
-            "segmenter": torch.optim.AdamW(self.net.parameters(), 1e-3, betas=(0.9, 0.98), weight_decay=0.05)
+            "segmenter": torch.optim.AdamW(trained, 1e-3, betas=(0.9, 0.98), weight_decay=0.05)
         }
-        self.run = team.runner(self.net)
+        self.run = team.runner(nn.ModuleList(self.modules.values()))
         self.stream = CropStream(data.train, SIDE, batch, seed, scales=(0.5, 1.6))
 
     def start_from(self, weights: dict[str, Tensor]) -> None:
@@ -51,14 +69,26 @@ class SegmenterStage:
     def step(self, batch: tuple[Tensor, Tensor], number: int) -> dict[str, float]:
         pictures, labels = self.precision.move(batch[0]), batch[1].to(self.precision.device)
         with self.precision.autocast():
-            logits = self.run(lambda: self.net(pictures))
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=0.05)
+            logits, hints = self.run(lambda: self._seen(pictures))
+        judged = F.cross_entropy(logits.float(), labels, label_smoothing=0.05)
+        loss = judged + HINT_WEIGHT * hints
         self.optimisers["segmenter"].zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         self.optimisers["segmenter"].step()
         right = (logits.argmax(1) == labels).float().mean()
-        return {"cross_entropy": loss.item(), "accuracy": right.item()}
+        return {"cross_entropy": judged.item(), "hints": hints.item(), "accuracy": right.item()}
+
+    def _seen(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, and how far our features are from foretelling the backbone's (0 to 4; 0 without one)."""
+        maps = self.net.features(pictures)
+        logits = self.net.decode(maps)
+        if self.backbone is None:
+            return logits, logits.new_zeros(())
+        with torch.no_grad():
+            known = self.backbone(pictures)
+        guessed = [guess(maps[level]) for guess, (level, _, _) in zip(self.guess, HINTS, strict=True)]
+        return logits, feature_distance(guessed, [known[stage] for _, stage, _ in HINTS]).mean()
 
     @torch.no_grad()
     def evaluate(self, folder: Path, number: int) -> dict[str, float]:

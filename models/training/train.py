@@ -30,6 +30,7 @@ from .data import DataSet, balanced
 from .image_vqgan import ImageVqganStage
 from .label_vqgan import LabelVqganStage
 from .loop import LoopSettings, Stage, run
+from .perceptual import STAGES as BACKBONE_STAGES
 from .perceptual import load_backbone
 from .precision import Precision
 from .segmenter import SegmenterStage
@@ -254,7 +255,10 @@ def _label_vqgan(options: Options, precision: Precision) -> Stage:
 
 
 def _segmenter(options: Options, precision: Precision) -> Stage:
-    return SegmenterStage(options.config(), DataSet.open(options.data), precision, batch=_batch(options, precision, 12))
+    backbone = None if options.backbone is None else load_backbone(options.backbone, len(BACKBONE_STAGES))
+    batch = _batch(options, precision, 12)
+    data = DataSet.open(options.data)
+    return SegmenterStage(options.config(), data, precision, backbone=backbone, batch=batch)
 
 
 def _guide(options: Options, precision: Precision) -> Stage:
