@@ -388,7 +388,7 @@ class SceneEditor:
         region = plan.region(scene.planned, BLEND_MARGIN)
         edited = plan.edited_by(scene.planned, region)
         original = request.photo[region.rows, region.columns]
-        share = None if plan.share is None else plan.share[region.rows, region.columns]
+        share = None if plan.outline is None else plan.outline.share_in(region.rows, region.columns)
         patches = []
         for row, index in enumerate(batch):
             if job is not None:
@@ -455,7 +455,7 @@ def _outlined(request: EditRequest, plan: Plan) -> tuple[EditRequest, Plan]:
         return request, plan
     token = TOKEN_PIXELS * max(p.window.side / p.window.resolution for p in plan.windows)
     outline = natural_outline(request.labels, request.paint, request.settings.outline, token)
-    return replace(request, paint=outline.paint), replace(plan, share=outline.share)
+    return replace(request, paint=outline.paint), replace(plan, outline=outline)
 
 
 def _strip_positions(level: Level) -> Tensor:

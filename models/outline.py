@@ -24,11 +24,27 @@ ROUGHNESS = 0.6  # each finer octave is so much weaker
 
 @dataclass(frozen=True)
 class Outline:
-    """paint: (H, W) uint8 as asked of the model, painted where the artist painted. share: (H, W) float32 in 0…1,
-    the largest part that the generated picture may have in each pixel."""
+    """paint: (H, W) uint8 as asked of the model, painted where the artist painted.
+
+    top, left: of the box of the photo that `share` covers; share: (h, w) float32 in 0…1, the largest part that the
+    generated picture may have in each pixel. Outside the box it may have all.
+    """
 
     paint: np.ndarray
+    top: int
+    left: int
     share: np.ndarray
+
+    def share_in(self, rows: slice, columns: slice) -> np.ndarray:
+        """The share (h, w) in a box of the photo, given by its rows and columns."""
+        shown = np.ones((rows.stop - rows.start, columns.stop - columns.start), np.float32)
+        top, left = max(rows.start, self.top), max(columns.start, self.left)
+        bottom = min(rows.stop, self.top + self.share.shape[0])
+        right = min(columns.stop, self.left + self.share.shape[1])
+        if top < bottom and left < right:
+            part = self.share[top - self.top : bottom - self.top, left - self.left : right - self.left]
+            shown[top - rows.start : bottom - rows.start, left - columns.start : right - columns.start] = part
+        return shown
 
 
 def natural_outline(labels: np.ndarray, paint: np.ndarray, amount: float, token: float) -> Outline:
@@ -37,12 +53,12 @@ def natural_outline(labels: np.ndarray, paint: np.ndarray, amount: float, token:
     token: photo pixels that a token covers. The outline depends on nothing else, so that a draft, its full drawing and
     a part of it drawn again all have the same one.
     """
-    share = np.ones(paint.shape, np.float32)
     painted = paint != NOT_PAINTED
     if amount <= 0 or not painted.any() or painted.all():
-        return Outline(paint, share)
+        return Outline(paint, 0, 0, np.ones((0, 0), np.float32))
     rows, columns = (np.flatnonzero(painted.any(axis)) for axis in (1, 0))
-    box = slice(max(0, rows[0] - 1), rows[-1] + 2), slice(max(0, columns[0] - 1), columns[-1] + 2)
+    top, left = max(0, int(rows[0]) - 1), max(0, int(columns[0]) - 1)
+    box = slice(top, rows[-1] + 2), slice(left, columns[-1] + 2)
     inside, before = painted[box], labels[box]
     depth, cut = _depth(inside, before)
     width = np.minimum(amount * WIDTH * token, CORE * _deepest(inside, depth))
@@ -50,9 +66,10 @@ def natural_outline(labels: np.ndarray, paint: np.ndarray, amount: float, token:
     strip = inside & cut & (depth < reach)
     asked = paint.copy()
     asked[box][strip] = before[strip]
-    way = (depth[strip] - 0.5) / np.maximum(reach[strip], 1.0)
-    share[box][strip] = np.clip(way, 0, 1) ** 2 * (3 - 2 * np.clip(way, 0, 1))
-    return Outline(asked, share)
+    share = np.ones(inside.shape, np.float32)
+    way = np.clip((depth[strip] - 0.5) / np.maximum(reach[strip], 1.0), 0, 1)
+    share[strip] = way**2 * (3 - 2 * way)
+    return Outline(asked, top, left, share)
 
 
 def _depth(inside: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

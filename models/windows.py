@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from .outline import Outline
 from .request import NOT_PAINTED, Window
 
 CONTEXT = 4 / 3  # a window is at least this much wider than the edit
@@ -61,12 +62,12 @@ class PlannedWindow:
 class Plan:
     """windows: in the order of generation. components: (H, W) int32, 0 where nothing is painted.
 
-    share: (H, W) float32, the largest part that the generated picture may have in each pixel; None: all.
+    outline: how far what is painted recedes into the paint; None: not at all.
     """
 
     windows: tuple[PlannedWindow, ...]
     components: np.ndarray
-    share: np.ndarray | None = None
+    outline: Outline | None = None
 
     def region(self, planned: PlannedWindow, margin: int) -> Box:
         """The window's box grown by `margin` pixels, inside both the window and the photo."""
