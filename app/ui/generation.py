@@ -15,13 +15,14 @@ from app.worker.jobs import Attention, EngineInfo, Found, Job, JobEnd, JobProgre
 from app.worker.tasks import TaskThread
 from models.config import GUIDE_RESOLUTION
 from models.errors import ScenebrushError
-from models.request import BATCH, NOT_PAINTED, EditRequest, Reroll, Speed
+from models.request import BATCH, EditRequest, Reroll, Speed
 
 from .canvas import Canvas
 from .gallery import Gallery
 from .generate_panel import Estimate, GeneratePanel
 from .message_bar import Kind
-from .runs import Entry, Run, RunKind, pruned
+from .runs import Entry, Run, RunKind, painted_labels, pruned
+from .search import found
 from .session import Session
 
 _KEPT = "Photo and paint are as they were."
@@ -88,6 +89,7 @@ class GenerationController(QObject):
         gallery.patch_asked.connect(lambda _: canvas.outline_patch())
         gallery.recall_asked.connect(self.recall)
         gallery.heat_toggled.connect(canvas.show_heat)
+        gallery.search_changed.connect(self._search)
         canvas.patch_outlined.connect(self.reroll_patch)
         canvas.preview_accepted.connect(gallery.apply_chosen)
         canvas.preview_left.connect(gallery.leave_preview)
@@ -173,20 +175,22 @@ class GenerationController(QObject):
         self._submit(replace(request, draft=draft), kind, self._estimate.tokens)
 
     def draw_full(self, entries: list[Entry]) -> None:
-        """Queue the full drawing of drafts of the shown run."""
-        run, document = self._gallery.run, self._session.document
-        if run is None or document is None:
+        """Queue the full drawing of drafts, one run for each of theirs."""
+        document = self._session.document
+        if document is None:
             return
-        drafts = tuple(entry.candidate for entry in entries)
-        tokens = sum(window.resolution**2 for window in drafts[0].windows) // GUIDE_RESOLUTION**2
-        request = replace(run.request_on(document), drafts=drafts)
-        self._submit(request, RunKind.FULL, max(1, tokens) * len(drafts[0].tokens))
+        for run in list(self.runs):
+            drafts = tuple(entry.candidate for entry in entries if entry in run.entries)
+            if drafts:
+                tokens = sum(window.resolution**2 for window in drafts[0].windows) // GUIDE_RESOLUTION**2
+                request = replace(run.request_on(document), drafts=drafts)
+                self._submit(request, RunKind.FULL, max(1, tokens) * len(drafts[0].tokens))
         for entry in entries:
             entry.ticked = False
 
     def reroll(self, entry: Entry, share: float) -> None:
         """Queue new versions of a candidate, its least likely share (0–1) of tokens drawn again."""
-        self._reroll(Reroll.worst(entry.candidate, share))
+        self._reroll(entry, Reroll.worst(entry.candidate, share))
 
     def reroll_patch(self, corners: list[Point]) -> None:
         """Queue new versions of the chosen candidate, drawn again inside an outline."""
@@ -198,12 +202,12 @@ class GenerationController(QObject):
         if not rect.empty:
             region[rect.slices] = mask
         try:
-            self._reroll(Reroll.inside(entry.candidate, region))
+            self._reroll(entry, Reroll.inside(entry.candidate, region))
         except ScenebrushError:
             self.message.emit(Kind.INFO, "Nothing of this version lies inside the outline. Outline a part of the edit.")
 
-    def _reroll(self, reroll: Reroll) -> None:
-        run, document = self._gallery.run, self._session.document
+    def _reroll(self, entry: Entry, reroll: Reroll) -> None:
+        run, document = self._run_of(entry), self._session.document
         if run is None or document is None:
             return
         request = replace(run.request_on(document), settings=self._panel.take_settings(), reroll=reroll)
@@ -222,7 +226,8 @@ class GenerationController(QObject):
 
     def toggle_attention(self) -> None:
         """Show where the places of the chosen version looked, or no more."""
-        run, entry, document = self._gallery.run, self._gallery.chosen, self._session.document
+        entry, document = self._gallery.chosen, self._session.document
+        run = self._run_of(entry)
         if self._canvas.attention_shown:
             self._canvas.show_attention(None)
         elif run is not None and document is not None and entry is not None and entry.candidate.guide_codes:
@@ -245,8 +250,8 @@ class GenerationController(QObject):
         self.results_changed.emit()
 
     def recall(self, entry: Entry | None) -> None:
-        """Put the settings of the shown run, and the seed of one of its versions, back into the panel."""
-        run = self._gallery.run
+        """Put the settings of a version's run (None: of the run shown), and the seed of it, back into the panel."""
+        run = self._gallery.run if entry is None else self._run_of(entry)
         if run is not None:
             seed = run.settings.seed if entry is None else entry.candidate.seed
             self._panel.show_settings(replace(run.settings, seed=seed))
@@ -264,13 +269,15 @@ class GenerationController(QObject):
 
     def _title(self, paint: np.ndarray) -> str:
         """The names of the painted labels, most painted first."""
-        counts = np.bincount(paint[paint != NOT_PAINTED], minlength=256)
-        order = [int(label) for label in np.argsort(-counts, kind="stable") if counts[label]]
+        order = painted_labels(paint)
         names = ", ".join(self._session.label_name(label) for label in order[:3])
         return (names + (" …" if len(order) > 3 else "")).capitalize()
 
     def _run(self, job: int) -> Run | None:
         return next((run for run in self.runs if run.job == job), None)
+
+    def _run_of(self, entry: Entry | None) -> Run | None:
+        return next((run for run in self.runs if entry in run.entries), None)
 
     def _on_state(self, job: int, state: JobState) -> None:
         run = self._run(job)
@@ -317,10 +324,10 @@ class GenerationController(QObject):
     def _offer_best(self, run: Run) -> None:
         """Show the most likely version on the canvas, unless the user has moved on."""
         document = self._session.document
-        if document is None or not run.entries or run is not self._gallery.run or self._session.painting:
+        if document is None or not run.entries or run is not self._gallery.run or self._gallery.query:
             return
         untouched = bool((document.paint == run.paint).all())
-        if untouched and self._gallery.chosen is None:
+        if untouched and self._gallery.chosen is None and not self._session.painting:
             self._gallery.choose(run.entries[0].candidate)
 
     def _show_progress(self, stage: str = "") -> None:
@@ -342,9 +349,9 @@ class GenerationController(QObject):
     # gallery ------------------------------------------------------------------------------------------------------
 
     def apply(self, entry: Entry) -> None:
-        """Put a candidate of the shown run into the picture."""
-        run = self._gallery.run
-        if run is None or entry not in run.entries:
+        """Put a candidate into the picture."""
+        run = self._run_of(entry)
+        if run is None:
             return
         step = self._session.apply(entry.candidate, run.paint, f"Apply {run.title.lower()}")
         if step is not None:
@@ -353,19 +360,19 @@ class GenerationController(QObject):
         self._refresh(run)
 
     def _discard(self, entry: Entry) -> None:
-        run = self._gallery.run
-        if run is None or entry not in run.entries:
+        run, place = self._run_of(entry), self._gallery.model.row(entry) or 0
+        if run is None:
             return
-        place = run.entries.index(entry)
         run.discard(entry)
         self._refresh(run)
         self._count_change()
-        following = run.entries[min(place, len(run.entries) - 1)] if run.entries else None
+        left = self._gallery.model.shown
+        following = left[min(place, len(left) - 1)] if left else None
         self._gallery.choose(None if following is None else following.candidate)
 
     def _preview(self, entry: Entry | None) -> None:
-        run = self._gallery.run
-        if entry is None or run is None or entry not in run.entries:
+        run = self._run_of(entry)
+        if entry is None or run is None:
             self._canvas.set_preview(None)
             return
         rank, draft = run.entries.index(entry) + 1, entry.candidate.draft
@@ -389,8 +396,23 @@ class GenerationController(QObject):
 
     def _refresh(self, run: Run | None) -> None:
         document = self._session.document
-        if run is self._gallery.run and document is not None:
+        if document is None:
+            return
+        if self._gallery.query:
+            state, total = document.picture_state, sum(len(one.entries) for one in self.runs)
+            matches = found(self.runs, self._gallery.query, state, self._session.label_name)
+            self._gallery.show_found(matches, total, state)
+        elif run is self._gallery.run:
             self._gallery.refresh(document.picture_state)
+
+    def _search(self) -> None:
+        """Show what is found; after the search the run of the version that was chosen in it."""
+        chosen, shown = self._gallery.chosen, self._gallery.run
+        if self._gallery.query:
+            self._refresh(shown)
+            return
+        self._show_run(self._run_of(chosen) or shown)
+        self._gallery.choose(None if chosen is None else chosen.candidate)
 
     # session ------------------------------------------------------------------------------------------------------
 

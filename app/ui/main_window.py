@@ -177,6 +177,7 @@ class MainWindow(QMainWindow):
             Command("uncertainty", "Show or hide the &uncertainty", self.gallery.heat.toggle, ("U",)),
             Command("attention", "Show where the model &looked", runs.toggle_attention, ("Shift+U",)),
             Command("discard", "D&iscard the chosen version", self.gallery.discard_chosen),
+            Command("find", "Search the resul&ts", self.gallery.search.setFocus, ("Ctrl+F",)),
         ])  # fmt: skip
         add.menu("&Help", [
             Command("shortcuts", "&Keyboard and mouse", self.help.show_shortcuts, ("?", "F1")),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
+import cv2
 import numpy as np
 
 from app.document.document import Document
@@ -81,6 +83,11 @@ class Run:
         labels = unpacked(self.before, self.paint.shape)
         return EditRequest(document.lend_picture(), labels, self.paint, self.settings, self.window)
 
+    @cached_property
+    def labels(self) -> list[int]:
+        """The painted labels, most painted first."""
+        return painted_labels(self.paint)
+
     @property
     def missing(self) -> int:
         """Candidates still to come."""
@@ -132,6 +139,12 @@ class Run:
         """The candidate of this run that is in the picture; state: the document's `picture_state`."""
         steps = [entry for entry in self.entries if entry.step in state]
         return max(steps, key=lambda entry: state.index(entry.step), default=None)  # type: ignore[arg-type]
+
+
+def painted_labels(paint: np.ndarray) -> list[int]:
+    """The labels in a paint (H, W) uint8, most painted first."""
+    counts = cv2.calcHist([paint], [0], None, [256], [0, 256]).ravel()[:NOT_PAINTED]
+    return [int(label) for label in np.argsort(-counts, kind="stable") if counts[label]]
 
 
 def pruned(runs: list[Run]) -> list[Run]:
