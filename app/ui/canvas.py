@@ -157,11 +157,12 @@ class Canvas(QWidget):
         self._lasso = None
         document = self._session.document
         if document is not None:
-            rgb8 = document.photo.rgb8
+            photo, bounds = document.photo, document.bounds
+            on_screen = photo.screen_colors.convert  # once for each tile that is made
             self._layers = {
-                "original": TileLayer(document.bounds, lambda r, k: reduced(rgb8[r.slices], k), overlay=False),
+                "original": TileLayer(bounds, lambda r, k: on_screen(reduced(photo.rgb8[r.slices], k)), overlay=False),
                 "picture": TileLayer(
-                    document.bounds, lambda r, k: reduced(document.picture[r.slices], k), overlay=False
+                    bounds, lambda r, k: on_screen(reduced(document.picture[r.slices], k)), overlay=False
                 ),
                 "preview": TileLayer(document.bounds, self._render_preview, overlay=False),
                 "overlay": TileLayer(document.bounds, self.overlay.render, overlay=True),
@@ -172,7 +173,7 @@ class Canvas(QWidget):
     def _render_preview(self, rect: Rect, level: int) -> np.ndarray:
         document = self._session.document
         assert document is not None and self._preview is not None  # only painted while both are there
-        return reduced(document.candidate_region(*self._preview, rect), level)
+        return document.photo.screen_colors.convert(reduced(document.candidate_region(*self._preview, rect), level))
 
     def _on_pixels(self, rect: Rect, layers: frozenset[Layer]) -> None:
         if not self._layers:

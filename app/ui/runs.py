@@ -31,7 +31,7 @@ class RunKind(enum.StrEnum):
 
 @dataclass(eq=False)
 class Entry:
-    """One candidate in the gallery. picture: its crop (h, w, 3) uint8. step: the undo step that applied it.
+    """One candidate in the gallery. picture: its crop (h, w, 3) uint8 sRGB. step: the undo step that applied it.
 
     starred: the user marked it. ticked: a draft that is to be drawn in full.
     """
@@ -48,7 +48,7 @@ class Run:
     """One job as the gallery shows it. paint: of its request. entries: ranked, best first.
 
     count: candidates asked for. window: as in EditRequest. before: the labels before the edit, packed (`packed`);
-    with them more of the run can be drawn without keeping a copy of the photo. previews: crops (h, w, 3) uint8 of
+    with them more of the run can be drawn without keeping a copy of the photo. previews: crops (h, w, 3) uint8 sRGB of
     candidates that are not finished yet, by candidate number.
     """
 
@@ -129,7 +129,8 @@ class Run:
 
     def _thumbnail(self, patches: Sequence[Patch], document: Document) -> np.ndarray:
         region = document.region_with(patches, self.paint, self.crop)
-        return reduced(region, max(0, (region.shape[1] // _KEPT_WIDTH).bit_length() - 1))
+        small = reduced(region, max(0, (region.shape[1] // _KEPT_WIDTH).bit_length() - 1))
+        return document.photo.screen_colors.convert(small)
 
     def discard(self, entry: Entry) -> None:
         self.entries.remove(entry)
