@@ -20,6 +20,7 @@ from models.request import BATCH, EditRequest, Reroll, Speed
 from .canvas import Canvas
 from .gallery import Gallery
 from .generate_panel import Estimate, GeneratePanel
+from .memory_help import Remedy, remedies
 from .message_bar import Kind
 from .runs import Entry, Run, RunKind, painted_labels, pruned
 from .search import found
@@ -40,6 +41,7 @@ class GenerationController(QObject):
     """Ties session, canvas, panel and gallery to the job queue."""
 
     message = Signal(object, str)  # Kind, text
+    trouble = Signal(object, str, object)  # Kind, text, list[Action]: buttons that may help
     submitted = Signal()  # a run was handed in
     results_changed = Signal()  # something new that a project would keep
 
@@ -313,13 +315,44 @@ class GenerationController(QObject):
             run.previews.clear()
             if end.state is JobState.FINISHED and run.tokens and run.kind is RunKind.FULL:
                 self._measured(run, end.seconds)
-            if end.state is JobState.FAILED:
+            if end.too_large is not None:
+                self._offer_less(end.too_large)
+            elif end.state is JobState.FAILED:
                 self.message.emit(Kind.ERROR, f"{end.message.rstrip('.')}. {_KEPT}")
             self._refresh(run)
             self._offer_best(run)
             if run.entries:
                 self._count_change()
         self._show_progress()
+
+    def _offer_less(self, request: EditRequest) -> None:
+        """Memory ran out: say so, with what may help as buttons."""
+        engine = self._engine.engine
+        if engine is None or self._session.document is None:
+            return
+        windows = engine.plan(request.paint, request.window)
+        help_ = remedies(request, windows, engine.resolutions, self._engine.can_use_cpu)
+        text = "Memory ran out; photo, paint and finished versions are kept."
+        text += "" if help_ else " Close other programs and try again."
+        actions = [(remedy.text, lambda remedy=remedy: self._try(remedy)) for remedy in help_]
+        self.trouble.emit(Kind.ERROR, text, actions)
+
+    def _try(self, remedy: Remedy) -> None:
+        """Set the control that a remedy is about, and start its run."""
+        engine, document = self._engine.engine, self._session.document
+        if engine is None or document is None:
+            return
+        request = replace(remedy.request, photo=document.lend_picture())
+        tokens = engine.count_tokens(request.paint, request.window)
+        if remedy.window is not None:
+            self._panel.choose_window(remedy.window)
+        if remedy.count is not None:
+            self._panel.count.setValue(remedy.count)
+        if remedy.cpu:
+            self._engine.use_cpu()
+            self.message.emit(Kind.INFO, "The CPU is used until Scenebrush is closed; the preferences can keep it so.")
+        kind = RunKind.DRAFT if request.draft else RunKind.REROLL if request.reroll is not None else RunKind.FULL
+        self._submit(request, kind, tokens)
 
     def _offer_best(self, run: Run) -> None:
         """Show the most likely version on the canvas, unless the user has moved on."""
@@ -418,6 +451,7 @@ class GenerationController(QObject):
 
     def _on_opened(self, info: EngineInfo) -> None:
         self._panel.set_resolutions(info.resolutions)
+        self._speeds = {}
         self._engine.measure()
         self.plan()
 

@@ -38,18 +38,23 @@ _NEED_A_PHOTO += ("load-labels", "save-labels")
 
 
 class MainWindow(QMainWindow):
-    """The editor. open_engine is called in the engine thread. home: where recent files and safety copies are kept;
-    None: nowhere. store: the user's settings; None: the usual ones, kept nowhere."""
+    """The editor. open_engine is called in the engine thread; open_on_cpu too, when the GPU's memory is too small.
+    home: where recent files and safety copies are kept; None: nowhere. store: the user's settings; None: the usual
+    ones, kept nowhere."""
 
     def __init__(
-        self, open_engine: Callable[[], Engine], home: Path | None = None, store: SettingsStore | None = None
+        self,
+        open_engine: Callable[[], Engine],
+        home: Path | None = None,
+        store: SettingsStore | None = None,
+        open_on_cpu: Callable[[], Engine] | None = None,
     ) -> None:
         super().__init__()
         self.setWindowTitle("Scenebrush")
         self.setAcceptDrops(True)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)  # a stray right click must not hide the tools
         self.session = Session(self)
-        self.engine = EngineThread(open_engine, self)
+        self.engine = EngineThread(open_engine, self, open_on_cpu)
         self.tasks = TaskThread("tasks", self)
         self.canvas = Canvas(self.session)
         self.palette_panel = LabelPalette(self.session)
@@ -221,6 +226,7 @@ class MainWindow(QMainWindow):
         self.files.busy.connect(self._on_busy)
         self.files.exported.connect(lambda _: self._show_title())
         self.generation.message.connect(self.say)
+        self.generation.trouble.connect(self.messages.say)
         self.engine.opened.connect(self._on_engine)
         self.engine.open_failed.connect(self._on_engine_failed)
         session.document_replaced.connect(self._on_document)
@@ -249,6 +255,8 @@ class MainWindow(QMainWindow):
         self.say(Kind.ERROR, f"{text.rstrip('.')}. Photos can be opened and viewed, but not edited.")
 
     def _on_document(self) -> None:
+        if self.messages.offers:
+            self.messages.clear()  # what it offers is about the photo before
         self.status.show_view(self.canvas.view)
         self.status.show_point(None)
         self._count_changed()

@@ -124,8 +124,8 @@ def test_that_a_failed_run_is_one_calm_line(open_window, photo_file, qtbot) -> N
     qtbot.waitUntil(lambda: finished(window), timeout=WAIT)
     assert window.messages.isVisible()
     assert window.messages.kind is Kind.ERROR
-    assert "fewer versions" in window.messages.text.text()
-    assert "as they were" in window.messages.text.text()
+    assert "Memory ran out" in window.messages.text.text()
+    assert "are kept" in window.messages.text.text()
     assert window.session.document.anything_painted
 
 

@@ -103,7 +103,10 @@ def test_that_top_k_zero_means_all_and_settings_are_taken_over(open_window) -> N
 def test_that_messages_can_offer_an_action_and_be_closed(open_window) -> None:
     messages = open_window().messages
     done = []
-    messages.say(Kind.WARNING, "Something", "Do it", lambda: done.append(1))
-    QTest.mouseClick(messages.action, Qt.MouseButton.LeftButton)
-    assert done == [1]
+    messages.say(Kind.WARNING, "Something", [("Do it", lambda: done.append(1)), ("Leave it", lambda: done.append(2))])
+    assert [button.text() for button in messages.buttons if button.isVisible()] == ["Do it", "Leave it"]
+    QTest.mouseClick(messages.buttons[1], Qt.MouseButton.LeftButton)
+    assert done == [2]
     assert not messages.isVisible()
+    messages.say(Kind.WARNING, "Something else")
+    assert not any(button.isVisible() for button in messages.buttons), "those of the message before are gone"
