@@ -11,17 +11,18 @@ from app.document.brush import Point
 from app.document.shapes import polygon
 from app.worker.engine_thread import EngineThread
 from app.worker.job_queue import JobQueue
-from app.worker.jobs import Attention, EngineInfo, Found, Job, JobEnd, JobProgress, JobState
+from app.worker.jobs import Attention, Found, Job, JobEnd, JobProgress, JobState
 from app.worker.tasks import TaskThread
 from models.config import GUIDE_RESOLUTION
 from models.errors import ScenebrushError
-from models.request import BATCH, EditRequest, Reroll, Speed
+from models.request import EditRequest, Reroll
 
 from .canvas import Canvas
 from .gallery import Gallery
-from .generate_panel import Estimate, GeneratePanel
+from .generate_panel import GeneratePanel
 from .memory_help import Remedy, remedies
 from .message_bar import Kind
+from .planning import Planner
 from .runs import Entry, Run, RunKind, painted_labels, pruned
 from .search import found
 from .session import Session
@@ -57,18 +58,12 @@ class GenerationController(QObject):
     ) -> None:
         super().__init__(parent)
         self._session, self._canvas, self._panel, self._gallery = session, canvas, panel, gallery
-        self._engine, self._tasks = engine, tasks
+        self._engine = engine
         self.queue = JobQueue(engine, self)
         self.runs: list[Run] = []
         self.changes = 0  # counts what has happened to the results
-        self._estimate = Estimate()
-        self._speeds: dict[int, Speed] = {}
-        self._unavailable = "Loading the model…"
-        self._problem = ""  # why the paint cannot be planned
-        engine.opened.connect(self._on_opened)
-        engine.open_failed.connect(self._on_open_failed)
+        self.planner = Planner(session, canvas, panel, engine, tasks, self)
         engine.attention_ready.connect(self._on_attention)
-        engine.measured.connect(self._on_measured)
         engine.job_progressed.connect(self._on_progress)
         engine.candidate_found.connect(self._on_candidate)
         self.queue.state_changed.connect(self._on_state)
@@ -79,8 +74,6 @@ class GenerationController(QObject):
         panel.drafts_clicked.connect(self.generate_drafts)
         panel.cancel_clicked.connect(self.cancel)
         panel.queue.cancel_asked.connect(self.queue.cancel)
-        panel.window_changed.connect(self.plan)
-        panel.count_changed.connect(self._show_estimate)
         gallery.previewed.connect(self._preview)
         gallery.apply_asked.connect(self.apply)
         gallery.discard_asked.connect(self._discard)
@@ -95,61 +88,6 @@ class GenerationController(QObject):
         canvas.patch_outlined.connect(self.reroll_patch)
         canvas.preview_accepted.connect(gallery.apply_chosen)
         canvas.preview_left.connect(gallery.leave_preview)
-        self._show_estimate()
-
-    # planning -----------------------------------------------------------------------------------------------------
-
-    def plan(self) -> None:
-        """Ask for the windows and tokens of what is painted now; the newest question wins."""
-        document, engine = self._session.document, self._engine.engine
-        if document is None or engine is None or not document.anything_painted:
-            self._tasks.forget("plan")
-            self._on_planned(Estimate())
-            return
-        paint, window = document.paint.copy(), self._panel.window_choice()
-        self._tasks.submit(
-            lambda: Estimate(tuple(engine.plan(paint, window)), engine.count_tokens(paint, window)),
-            self._on_planned,
-            lambda error: self._on_planned(Estimate(), str(error)),
-            key="plan",
-        )
-
-    def _on_planned(self, estimate: Estimate, problem: str = "") -> None:
-        self._problem = problem
-        self._estimate = estimate
-        self._canvas.set_windows(estimate.windows)
-        self._show_estimate()
-
-    def _show_estimate(self) -> None:
-        estimate, hint = self._estimate, "Paint an area that should change."
-        if self._engine.engine is None:
-            hint = self._unavailable
-        elif self._session.document is None:
-            hint = "Open a photo to begin."
-        elif self._problem:
-            hint = self._problem
-        self._panel.set_estimate(replace(estimate, seconds=self._seconds(estimate)), hint)
-
-    def _seconds(self, estimate: Estimate) -> float | None:
-        """How long a full run would take, as measured on this machine; None before it was measured."""
-        largest = max((window.resolution for window in estimate.windows), default=0)
-        speed = self._speeds.get(largest)
-        if speed is None:
-            return None
-        count = self._panel.count.value()
-        rounds = len(estimate.windows) * -(-count // BATCH)
-        return speed.fixed * rounds + speed.per_token * estimate.tokens * count
-
-    def _on_measured(self, speeds: dict[int, Speed]) -> None:
-        self._speeds = {**speeds, **self._speeds}  # a real run tells more
-        self._show_estimate()
-
-    def _measured(self, run: Run, seconds: float) -> None:
-        """Learn from a finished run."""
-        windows = run.entries[0].candidate.windows if run.entries else ()
-        if windows:
-            self._speeds[max(w.resolution for w in windows)] = Speed(0.0, seconds / (run.tokens * run.count))
-            self._show_estimate()
 
     # running ------------------------------------------------------------------------------------------------------
 
@@ -159,13 +97,15 @@ class GenerationController(QObject):
 
     def generate_drafts(self) -> None:
         """Queue quick drafts at 256 for what is painted now; where all windows are that small, full versions."""
-        self._generate(draft=any(window.resolution > GUIDE_RESOLUTION for window in self._estimate.windows))
+        self._generate(draft=any(window.resolution > GUIDE_RESOLUTION for window in self.planner.estimate.windows))
 
     def _generate(self, draft: bool) -> None:
         self._session.end_stroke()
         document = self._session.document
         if document is None or self._engine.engine is None or not document.anything_painted:
-            hint = self._unavailable if self._engine.engine is None else "Nothing is painted. Paint an area first."
+            hint = (
+                self.planner.unavailable if self._engine.engine is None else "Nothing is painted. Paint an area first."
+            )
             self.message.emit(Kind.INFO, hint)
             return
         try:
@@ -174,7 +114,7 @@ class GenerationController(QObject):
             self.message.emit(Kind.WARNING, str(error))
             return
         kind = RunKind.DRAFT if draft else RunKind.FULL
-        self._submit(replace(request, draft=draft), kind, self._estimate.tokens)
+        self._submit(replace(request, draft=draft), kind, self.planner.estimate.tokens)
 
     def draw_full(self, entries: list[Entry]) -> None:
         """Queue the full drawing of drafts, one run for each of theirs."""
@@ -314,7 +254,7 @@ class GenerationController(QObject):
             run.state = end.state
             run.previews.clear()
             if end.state is JobState.FINISHED and run.tokens and run.kind is RunKind.FULL:
-                self._measured(run, end.seconds)
+                self.planner.learn(run, end.seconds)
             if end.too_large is not None:
                 self._offer_less(end.too_large)
             elif end.state is JobState.FAILED:
@@ -449,16 +389,6 @@ class GenerationController(QObject):
 
     # session ------------------------------------------------------------------------------------------------------
 
-    def _on_opened(self, info: EngineInfo) -> None:
-        self._panel.set_resolutions(info.resolutions)
-        self._speeds = {}
-        self._engine.measure()
-        self.plan()
-
-    def _on_open_failed(self, message: str) -> None:
-        self._unavailable = "No model is open, so nothing can be generated."
-        self._show_estimate()
-
     def _on_document(self) -> None:
         self.queue.cancel_all()
         self.runs.clear()
@@ -466,5 +396,4 @@ class GenerationController(QObject):
         self._show_progress()
 
     def _on_settled(self) -> None:
-        self.plan()
         self._refresh(self._gallery.run)
