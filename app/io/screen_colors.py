@@ -36,6 +36,11 @@ class ScreenColors:
         return np.asarray(image)
 
 
+def srgb_profile() -> bytes:
+    """A profile that says sRGB, for files that should not leave it open."""
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
 def _transform(icc: bytes) -> ImageCms.ImageCmsTransform | None:
     """Relative colorimetric with black point compensation, as photo editors show photos; None for a damaged profile."""
     try:
