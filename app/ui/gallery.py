@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QSize, Qt, Signal
 from PySide6.QtWidgets import (
@@ -30,6 +30,7 @@ from .search import Match, SearchField
 _Index = QModelIndex | QPersistentModelIndex
 
 
+_APPLY = "Put this version into the picture; or double-click it"
 _NO_RUN = "Paint what should be there, then press Generate. Versions appear here, most likely first."
 _NO_MATCH = "No version matches. Esc brings all of them back."
 _ORDERS = {Order.LIKELY: "Most likely", Order.VARIED: "Varied", Order.NEWEST: "Newest"}
@@ -47,7 +48,6 @@ class Gallery(QWidget):
     previewed = Signal(object)  # Entry to show on the canvas, None for none
     apply_asked = Signal(object)  # Entry
     discard_asked = Signal(object)  # Entry
-    original_held = Signal(bool)
     run_step_asked = Signal(int)  # -1 older, +1 newer
     full_asked = Signal(object)  # list[Entry]: drafts to draw in full
     reroll_asked = Signal(object, float)  # Entry, share of its tokens (0–1)
@@ -62,6 +62,7 @@ class Gallery(QWidget):
         self._run: Run | None = None
         self._chosen: Entry | None = None
         self._hovered: Entry | None = None
+        self._with_key: Callable[[str, str], str] = lambda tip, _: tip
         self._found: Sequence[Match] | None = None  # None: the run is shown
         self.model = CandidateModel(self)
         self.view = GalleryView()
@@ -71,10 +72,7 @@ class Gallery(QWidget):
         self.view.doubleClicked.connect(self._on_double_click)
         self.view.entered.connect(self._on_entered)
         self.view.mouse_left.connect(lambda: self._hover(None))
-        self.view.accepted.connect(self.apply_chosen)
-        self.view.discarded.connect(self.discard_chosen)
         self.view.left.connect(self._on_escape)
-        self.view.original_held.connect(self.original_held)
         self.view.marked.connect(self._mark)
         self.view.stack_clicked.connect(self._open_stack)
         self.view.selectionModel().currentChanged.connect(lambda index, _: self._choose(index))
@@ -97,7 +95,7 @@ class Gallery(QWidget):
         self.sort.setAccessibleName("Sort versions")
         self.sort.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.sort.currentIndexChanged.connect(self._on_sort)
-        self.heat = self._tool("heat", "Show where the model was unsure (U)")
+        self.heat = self._tool("heat", "Show where the model was unsure")
         self.heat.setCheckable(True)
         self.heat.toggled.connect(self.heat_toggled)
         self.reroll = self._tool("reroll", "Draw the unlikely part of this version again")
@@ -105,10 +103,9 @@ class Gallery(QWidget):
         self.reroll.setMenu(self._reroll_menu())
         self.recall = self._tool("history", "Use the settings and the seed of this version again")
         self.recall.clicked.connect(lambda: self.recall_asked.emit(self._chosen))
-        self.discard_button = self._tool("close", "Take this version out of the gallery (Del)")
+        self.discard_button = self._tool("close", "Take this version out of the gallery")
         self.discard_button.clicked.connect(self.discard_chosen)
         self.apply_button = QPushButton("Apply")
-        self.apply_button.setToolTip("Put this version into the picture (Enter or double-click)")
         self.apply_button.setProperty("primary", True)
         self.apply_button.clicked.connect(self.apply_chosen)
         self._empty = QLabel(_NO_RUN)
@@ -162,6 +159,14 @@ class Gallery(QWidget):
 
     def sizeHint(self) -> QSize:
         return QSize(600, 226)
+
+    def show_keys(self, with_key: Callable[[str, str], str]) -> None:
+        """Tool tips that name the keys; with_key: adds the key of a command to a tip."""
+        self._with_key = with_key
+        self.heat.setToolTip(with_key("Show where the model was unsure", "uncertainty"))
+        self.discard_button.setToolTip(with_key("Take this version out of the gallery", "discard"))
+        self.search.setToolTip(with_key("Versions of all runs by label, seed, starred, applied or drafts", "find"))
+        self._update_buttons()
 
     # contents -----------------------------------------------------------------------------------------------------
 
@@ -281,6 +286,18 @@ class Gallery(QWidget):
             if row is not None:
                 self._mark(self.model.index(row))
 
+    def step(self, by: int) -> None:
+        """Choose the next version (by: +1) or the one before (-1); with none chosen the first one."""
+        row = self.model.row(self._chosen) if self._chosen is not None else None
+        place = 0 if row is None else row + by
+        if 0 <= place < len(self.model.shown):
+            self.choose(self.model.shown[place].candidate)
+
+    def step_run(self, by: int) -> None:
+        """Ask for an earlier (-1) or later (+1) run; while a search shows versions of several there is none."""
+        if self._found is None:
+            self.run_step_asked.emit(by)
+
     def discard_chosen(self) -> None:
         if self._chosen is not None:
             self.discard_asked.emit(self._chosen)
@@ -307,11 +324,8 @@ class Gallery(QWidget):
         entry, drafts = self._chosen, self._drafts
         ticked = len(self.ticked)
         self.apply_button.setText("Apply" if not drafts else f"Draw {ticked or 'this'} in full")
-        self.apply_button.setToolTip(
-            "Draw the ticked drafts (or the chosen one) at full resolution (Enter)"
-            if drafts
-            else "Put this version into the picture (Enter or double-click)"
-        )
+        tip = "Draw the ticked drafts, or the chosen one, at full resolution" if drafts else _APPLY
+        self.apply_button.setToolTip(self._with_key(tip, "apply"))
         self.apply_button.setEnabled(entry is not None or (drafts and ticked > 0))
         for button in (self.discard_button, self.recall):
             button.setEnabled(entry is not None)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QRectF, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import QFrame, QListView
 
 from .gallery_items import ENTRY_ROLE, CandidateModel, frame_of, mark_box, stack_box
+from .place_keys import PlaceKeys
+
+_LIST_KEYS = (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_Space)
 
 
 class GalleryView(QListView):
-    """A horizontal strip; tells when the mouse leaves and what its own keys ask for."""
+    """A horizontal strip; tells when the mouse leaves and when Esc leaves it. keys: those that count here."""
 
     mouse_left = Signal()
-    accepted = Signal()
-    discarded = Signal()
-    left = Signal()
-    original_held = Signal(bool)
-    marked = Signal(object)  # index whose star or tick was clicked, or the current one by key
+    left = Signal()  # by Esc
+    marked = Signal(object)  # index whose star or tick was clicked
     stack_clicked = Signal(object)  # index
 
     def __init__(self) -> None:
         super().__init__()
+        self.keys: PlaceKeys | None = None
         self.setFlow(QListView.Flow.LeftToRight)
         self.setWrapping(False)
         self.setUniformItemSizes(True)
@@ -38,9 +39,8 @@ class GalleryView(QListView):
         self.mouse_left.emit()
 
     def event(self, event: QEvent) -> bool:
-        if isinstance(event, QKeyEvent) and event.key() == Qt.Key.Key_Tab:
-            if not event.isAutoRepeat():
-                self.original_held.emit(event.type() == QEvent.Type.KeyPress)
+        if isinstance(event, QKeyEvent) and self.keys is not None and self.keys.take(event):
+            event.accept()
             return True
         return super().event(event)
 
@@ -59,21 +59,17 @@ class GalleryView(QListView):
         super().mousePressEvent(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() in (Qt.Key.Key_Period, Qt.Key.Key_Space):
-            self.marked.emit(self.currentIndex())
-            return
-        signals = {
-            Qt.Key.Key_Return: self.accepted,
-            Qt.Key.Key_Enter: self.accepted,
-            Qt.Key.Key_Delete: self.discarded,
-            Qt.Key.Key_Escape: self.left,
-        }
-        if event.key() in signals:
-            signals[Qt.Key(event.key())].emit()
-        elif event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down):
-            event.ignore()
+        if event.key() == Qt.Key.Key_Escape:
+            self.left.emit()
+        elif event.key() in _LIST_KEYS:
+            event.ignore()  # they are commands, and their keys may have been changed
         else:
             super().keyPressEvent(event)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        if self.keys is not None:
+            self.keys.let_go()
+        super().focusOutEvent(event)
 
     def wheelEvent(self, event) -> None:  # type: ignore[no-untyped-def]
         bar = self.horizontalScrollBar()

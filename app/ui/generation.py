@@ -61,6 +61,7 @@ class GenerationController(QObject):
         self._engine = engine
         self.queue = JobQueue(engine, self)
         self.runs: list[Run] = []
+        self.apply_key = ""  # that the caption of a preview names
         self.changes = 0  # counts what has happened to the results
         self.planner = Planner(session, canvas, panel, engine, tasks, self)
         engine.attention_ready.connect(self._on_attention)
@@ -86,7 +87,6 @@ class GenerationController(QObject):
         gallery.heat_toggled.connect(canvas.show_heat)
         gallery.search_changed.connect(self._search)
         canvas.patch_outlined.connect(self.reroll_patch)
-        canvas.preview_accepted.connect(gallery.apply_chosen)
         canvas.preview_left.connect(gallery.leave_preview)
 
     # running ------------------------------------------------------------------------------------------------------
@@ -352,7 +352,8 @@ class GenerationController(QObject):
         caption = f"{'Draft' if draft else 'Version'} {rank} of {len(run.entries)}"
         caption += f"  ·  {entry.candidate.nats_per_token:.3f} nats/token"
         if entry is self._gallery.chosen:
-            caption += f"  ·  Enter {'draws it in full' if draft else 'applies'}, Esc goes back"
+            key = f"{self.apply_key} {'draws it in full' if draft else 'applies'}, " if self.apply_key else ""
+            caption += f"  ·  {key}Esc goes back"
         self._canvas.set_preview(entry.candidate, run.paint, caption)
 
     def _step_run(self, step: int) -> None:

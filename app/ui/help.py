@@ -46,7 +46,9 @@ class Help(QObject):
         """Put the settings to work, at the start and after a change of those that were `before`."""
         window, settings = self._window, self._store.settings
         window.actions_table.bind(settings.shortcuts)
-        window.panel.show_keys(window.actions_table.with_key)
+        for part in (window.panel, window.gallery, window.options):
+            part.show_keys(window.actions_table.with_key)
+        window.generation.apply_key = window.actions_table.first_key("apply")
         window.files.max_megapixels = settings.max_megapixels
         window.projects.set_autosave_seconds(settings.autosave_seconds)
         if before is None or before.versions != settings.versions:  # else what the panel says now stays
