@@ -100,6 +100,7 @@ class SceneEditor:
         self.resolutions = self.config.resolutions
         self.device = device
         self.device_line = device.line
+        self.on_cuda = device.cuda
         self.checkpoint_sha256 = sha256
         self.timings = Timings()
         self.encoder = SceneEncoder(self.networks, device)

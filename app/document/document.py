@@ -272,7 +272,7 @@ class Stroke:
         self._document = document
         self._superpixels = superpixels
         self._taken = np.zeros(0, np.int32)  # superpixels painted so far
-        self._value = value
+        self.value = value
         self._name = name
         self._atoms: list[Atom] = []
         self._last: Point | None = None
@@ -291,7 +291,7 @@ class Stroke:
             rect, mask = self._grown_to_edges(rect, mask)
         if not rect.empty:
             mask = self._document.paintable(rect, mask)
-        atom = None if rect.empty else write(Layer.PAINT, self._document.paint, rect, mask, self._value)
+        atom = None if rect.empty else write(Layer.PAINT, self._document.paint, rect, mask, self.value)
         if atom is None:
             return Rect(0, 0, 0, 0)
         self._atoms.append(atom)

@@ -19,6 +19,7 @@ from .atomic import write_atomically
 from .depth import to_eight_bit, to_sixteen_bit
 from .photo import Photo
 from .save import XMP_AI_EDITED, encode_png, with_alpha
+from .screen_colors import srgb_profile
 
 SUFFIX = ".ora"
 _MIME = "image/openraster"
@@ -57,10 +58,12 @@ def save_ora(
 def encode_ora(picture: np.ndarray, painted: np.ndarray, photo: Photo, labels: np.ndarray, colors: np.ndarray) -> bytes:
     """The bytes of the file; see `save_ora`."""
     original = to_sixteen_bit(photo.full) if picture.dtype == np.uint16 else to_eight_bit(photo.full)
+    # of a 16-bit layer without a profile, Krita asks which one it has, for every layer again
+    icc = photo.icc or (srgb_profile() if picture.dtype == np.uint16 else None)
     layers = [_Layer("Label map", _label_picture(labels, colors), hidden=True, opacity=_LABELS_OPACITY)]
     if painted.any():
-        layers.append(_edit(picture, painted, photo))
-    layers.append(_Layer("Original", encode_png(with_alpha(original, photo), photo.icc)))
+        layers.append(_edit(picture, painted, photo, icc))
+    layers.append(_Layer("Original", encode_png(with_alpha(original, photo), icc)))
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as pack:
         pack.writestr("mimetype", _MIME)
@@ -68,7 +71,7 @@ def encode_ora(picture: np.ndarray, painted: np.ndarray, photo: Photo, labels: n
         for number, layer in enumerate(layers):
             pack.writestr(_source(number), layer.data)
         xmp = XMP_AI_EDITED if painted.any() else None
-        pack.writestr("mergedimage.png", encode_png(with_alpha(picture, photo), photo.icc, xmp=xmp))
+        pack.writestr("mergedimage.png", encode_png(with_alpha(picture, photo), icc, xmp=xmp))
         pack.writestr("Thumbnails/thumbnail.png", _thumbnail(to_eight_bit(picture)))
     return file.getvalue()
 
@@ -77,14 +80,14 @@ def _source(number: int) -> str:
     return f"data/layer{number}.png"
 
 
-def _edit(picture: np.ndarray, painted: np.ndarray, photo: Photo) -> _Layer:
+def _edit(picture: np.ndarray, painted: np.ndarray, photo: Photo, icc: bytes | None) -> _Layer:
     """The painted pixels, cut to their box."""
     rows, columns = np.flatnonzero(painted.any(1)), np.flatnonzero(painted.any(0))
     box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
     pixels = with_alpha(picture, photo)[box]
     opaque = np.full(painted[box].shape, np.iinfo(picture.dtype).max, picture.dtype)
     alpha = np.where(painted[box], pixels[..., 3] if photo.alpha is not None else opaque, 0).astype(picture.dtype)
-    data = encode_png(np.dstack([pixels[..., :3], alpha]), photo.icc, xmp=XMP_AI_EDITED)
+    data = encode_png(np.dstack([pixels[..., :3], alpha]), icc, xmp=XMP_AI_EDITED)
     return _Layer("Scenebrush edit", data, box[1].start, box[0].start)
 
 

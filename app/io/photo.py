@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from . import exif, png
 from .depth import to_eight_bit
 from .errors import PhotoError, one_line
+from .screen_colors import ScreenColors
 
 _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")
 _WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
@@ -51,6 +53,11 @@ class Photo:
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
         return self.rgb8.shape[0], self.rgb8.shape[1]
+
+    @cached_property
+    def screen_colors(self) -> ScreenColors:
+        """What shows this photo's pixels, or an edit of them, on the screen."""
+        return ScreenColors(self.icc)
 
 
 class _Refused(Exception):

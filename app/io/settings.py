@@ -18,7 +18,8 @@ class Settings(BaseModel):
 
     device, checkpoint: as on the command line. versions: candidates of a run. max_megapixels: larger photos are
     refused. autosave_seconds: pause between safety copies. export_*: the last choice. shortcuts: keys by command
-    name, where they differ from the usual. window, geometry: Qt's own, base64. first_run: never started before.
+    name, where they differ from the usual. recent_labels: names of those last painted with. window, geometry: Qt's
+    own, base64. first_run: never started before.
     """
 
     model_config = ConfigDict(extra="ignore", validate_assignment=True)
@@ -33,6 +34,7 @@ class Settings(BaseModel):
     export_quality: int = Field(95, ge=1, le=100)
     export_bits: Literal[0, 8, 16] = 0
     shortcuts: dict[str, list[str]] = Field(default_factory=dict)
+    recent_labels: list[str] = Field(default_factory=list)
     window: str = ""
     geometry: str = ""
     first_run: bool = True

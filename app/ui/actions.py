@@ -29,10 +29,16 @@ from .keys import effective, shown
 from .label_palette import LabelSwatch
 from .session import Session, Tool
 
+_SNAP = "Snap to edges: the brush takes whole regions of even colour"
+
 
 @dataclass(frozen=True)
 class Command:
-    """One thing the user can do. name: stable, for settings and tests. keys: the first is shown in the menu."""
+    """One thing the user can do. name: stable, for settings and tests. keys: the first is shown in the menu.
+
+    places: where its keys count ("canvas", "gallery"); (): everywhere. hold: called with True when its key goes down
+    and with False when it comes up, instead of `run`.
+    """
 
     name: str
     text: str
@@ -40,6 +46,8 @@ class Command:
     keys: tuple[str, ...] = ()
     icon: str = ""
     tip: str = ""
+    places: tuple[str, ...] = ()
+    hold: Callable[[bool], object] | None = None
 
 
 TOOLS = (
@@ -62,12 +70,14 @@ class Actions:
         self.titles: dict[str, str] = {}  # what each command is called; an action's own text may say more
         self.usual: dict[str, tuple[str, ...]] = {}  # the keys of each command unless the user changes them
         self.groups: dict[str, list[str]] = {}  # names of the commands by menu
+        self.places: dict[str, tuple[str, ...]] = {}  # of those commands whose keys do not count everywhere
+        self.holds: dict[str, Callable[[bool], object]] = {}  # of those commands whose keys are held
 
     def __getitem__(self, name: str) -> QAction:
         return self.by_name[name]
 
     def add(self, command: Command) -> QAction:
-        """Make an action that works in the whole window."""
+        """Make an action that works in the whole window, or by `PlaceKeys` in its places."""
         action = QAction(command.text, self._window)
         action.setObjectName(command.name)
         self.titles[command.name] = command.text.replace("&", "").rstrip("…")
@@ -79,20 +89,40 @@ class Actions:
         action.setProperty("tip", command.tip or self.titles[command.name])
         _show_keys(action)
         action.triggered.connect(lambda _=False: command.run())
-        self._window.addAction(action)
+        if command.places:
+            self.places[command.name] = command.places
+            action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)  # of no widget: menus show the key, no more
+        else:
+            self._window.addAction(action)
+        if command.hold is not None:
+            self.holds[command.name] = command.hold
         self.by_name[command.name] = action
         return action
 
     def bind(self, changed: dict[str, list[str]]) -> None:
         """Give commands the keys the user has chosen, all others their usual ones."""
-        for name, keys in effective(self.usual, changed).items():
+        for name, keys in effective(self.usual, changed, self.places).items():
             self[name].setShortcuts([QKeySequence(key) for key in keys])
             _show_keys(self[name])
 
+    def placed(self, place: str) -> list[str]:
+        """Names of the commands whose keys count in a place and not everywhere."""
+        return [name for name, places in self.places.items() if place in places]
+
+    def add_group(self, title: str, commands: list[Command]) -> None:
+        """Commands that have keys and stand in no menu."""
+        self.groups[title] = [command.name for command in commands]
+        for command in commands:
+            self.add(command)
+
     def with_key(self, tip: str, name: str) -> str:
         """A tool tip that ends with the key of a command, when it has one."""
-        key = self[name].shortcut().toString()
-        return f"{tip} ({shown(key)})" if key else tip
+        key = self.first_key(name)
+        return f"{tip} ({key})" if key else tip
+
+    def first_key(self, name: str) -> str:
+        """The key that menus show for a command, "" without one."""
+        return shown(self[name].shortcut().toString())
 
     def menu(self, title: str, commands: list[Command | None]) -> QMenu:
         """A menu; None is a separator."""
@@ -175,7 +205,6 @@ class OptionsBar(QToolBar):
         self.paint_opacity = _percent(65, "How strongly the paint covers the photo")
         self.compare = QToolButton()
         self.compare.setIcon(icon("compare"))
-        self.compare.setToolTip("Hold to see the original photo (hold Tab)")
         self.compare.setAccessibleName("Hold to see the original photo")
         self.compare.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.only_over = QComboBox()
@@ -184,13 +213,18 @@ class OptionsBar(QToolBar):
         self.only_over.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.only_over.currentIndexChanged.connect(self._on_only_over)
         session.labels_known.connect(self._list_labels)
-        self.snap = _toggle("snap", "Snap to edges: the brush takes whole regions of even colour (S)")
+        self.snap = _toggle("snap", _SNAP)
         self.snap.toggled.connect(session.set_snap)
         session.snap_changed.connect(self.snap.setChecked)
         self.pressure = _toggle("pressure", "A pen's pressure changes the brush size")
         self.pressure.setChecked(session.pressure)
         self.pressure.toggled.connect(lambda on: setattr(session, "pressure", on))
         self.labels_opacity = _percent(0, "Show the label map of the whole picture")
+
+    def show_keys(self, with_key: Callable[[str, str], str]) -> None:
+        """Tool tips that name the keys; with_key: adds the key of a command to a tip."""
+        self.snap.setToolTip(with_key(_SNAP, "snap"))
+        self.compare.setToolTip(with_key("Hold to see the original photo", "hold-original"))
 
     def fill(self, actions: Actions) -> None:
         """Lay the bar out, once the actions exist."""

@@ -40,7 +40,7 @@ def _run(path: Path | None, checkpoint: Path | None, device: str) -> int:
     checkpoint = checkpoint or store.settings.checkpoint
     device = store.settings.device if device == "auto" else device
 
-    def open_engine() -> Engine:
+    def open_engine(device: str = device) -> Engine:
         from models.editor import open_editor  # loads torch: seconds, so in the engine thread
 
         return open_editor(checkpoint, device)
@@ -50,7 +50,7 @@ def _run(path: Path | None, checkpoint: Path | None, device: str) -> int:
     assert isinstance(application, QApplication)
     application.setApplicationName("Scenebrush")
     apply_theme(application)
-    window = MainWindow(open_engine, state_folder(), store)
+    window = MainWindow(open_engine, state_folder(), store, lambda: open_engine("cpu"))
     _show(window)
     window.help.log_folder = log_folder()
     window.help.start()

@@ -43,9 +43,11 @@ def arranged(entries: Sequence[Entry], order: Order) -> list[Stack]:
 
 
 def _varied(entries: Sequence[Entry]) -> list[Stack]:
-    small = np.stack([cv2.resize(e.picture, _SIZE, interpolation=cv2.INTER_AREA).astype(np.float32) for e in entries])
+    small = np.stack([cv2.resize(e.picture, _SIZE, interpolation=cv2.INTER_AREA).astype(np.float64) for e in entries])
     flat = small.reshape(len(entries), -1)
-    distance = np.sqrt(((flat[:, None] - flat[None]) ** 2).mean(2))
+    squares = (flat**2).sum(1)
+    # by the binomial: all differences at once would fill the memory when a search finds hundreds
+    distance = np.sqrt((squares[:, None] + squares[None] - 2 * flat @ flat.T).clip(min=0) / flat.shape[1])
     fronts: list[int] = []
     behind: dict[int, list[Entry]] = {}
     for row in range(len(entries)):  # the more likely of two alike stands in front

@@ -30,6 +30,7 @@ from .compare import CompareSlider
 from .heat_map import paint_attention, paint_surprise
 from .lasso import Lasso
 from .overlay import LabelOverlay
+from .place_keys import PlaceKeys
 from .session import Session, Tool
 from .tiles import TileLayer, level_for, reduced
 from .view_transform import ViewTransform, fitted
@@ -44,7 +45,6 @@ class Canvas(QWidget):
 
     view_changed = Signal()
     hovered = Signal(object)  # Point under the mouse in photo pixels, None outside the widget
-    preview_accepted = Signal()  # Enter
     preview_left = Signal()  # Escape, or painting goes on
     patch_outlined = Signal(object)  # list[Point]: the part of the preview to draw again
 
@@ -62,6 +62,7 @@ class Canvas(QWidget):
         self._mouse: QPointF | None = None
         self._pan_from: QPointF | None = None
         self._space = False
+        self.keys: PlaceKeys | None = None  # those that count here
         self._lasso: Lasso | None = None
         self._outlining_patch = False
         self.compare = CompareSlider()
@@ -157,11 +158,12 @@ class Canvas(QWidget):
         self._lasso = None
         document = self._session.document
         if document is not None:
-            rgb8 = document.photo.rgb8
+            photo, bounds = document.photo, document.bounds
+            on_screen = photo.screen_colors.convert  # once for each tile that is made
             self._layers = {
-                "original": TileLayer(document.bounds, lambda r, k: reduced(rgb8[r.slices], k), overlay=False),
+                "original": TileLayer(bounds, lambda r, k: on_screen(reduced(photo.rgb8[r.slices], k)), overlay=False),
                 "picture": TileLayer(
-                    document.bounds, lambda r, k: reduced(document.picture[r.slices], k), overlay=False
+                    bounds, lambda r, k: on_screen(reduced(document.picture[r.slices], k)), overlay=False
                 ),
                 "preview": TileLayer(document.bounds, self._render_preview, overlay=False),
                 "overlay": TileLayer(document.bounds, self.overlay.render, overlay=True),
@@ -172,7 +174,7 @@ class Canvas(QWidget):
     def _render_preview(self, rect: Rect, level: int) -> np.ndarray:
         document = self._session.document
         assert document is not None and self._preview is not None  # only painted while both are there
-        return reduced(document.candidate_region(*self._preview, rect), level)
+        return document.photo.screen_colors.convert(reduced(document.candidate_region(*self._preview, rect), level))
 
     def _on_pixels(self, rect: Rect, layers: frozenset[Layer]) -> None:
         if not self._layers:
@@ -449,10 +451,8 @@ class Canvas(QWidget):
     # keys, focus, cursor ----------------------------------------------------------------------------------------
 
     def event(self, event: QEvent) -> bool:
-        if isinstance(event, QKeyEvent) and event.key() == Qt.Key.Key_Tab:
-            # Tab would move the focus; on the canvas it means "show the original while held"
-            if not event.isAutoRepeat():
-                self.hold_original(event.type() == QEvent.Type.KeyPress)
+        lasso = self._lasso is not None  # it has keys of its own
+        if isinstance(event, QKeyEvent) and self.keys is not None and self.keys.take(event, only_held=lasso):
             event.accept()
             return True
         if isinstance(event, QNativeGestureEvent) and event.gestureType() == Qt.NativeGestureType.ZoomNativeGesture:
@@ -462,9 +462,7 @@ class Canvas(QWidget):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         key = event.key()
-        if key == Qt.Key.Key_Space:
-            self._set_space(True)
-        elif self._lasso is not None and key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+        if self._lasso is not None and key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self._close_lasso(event.modifiers())
         elif self._lasso is not None and key in (Qt.Key.Key_Escape, Qt.Key.Key_Backspace):
             if key == Qt.Key.Key_Escape or self._lasso.drop_corner():
@@ -479,19 +477,12 @@ class Canvas(QWidget):
             self._session.abort_stroke()
         elif key == Qt.Key.Key_Escape and self._preview is not None:
             self.preview_left.emit()
-        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self._preview is not None:
-            self.preview_accepted.emit()
         else:
             super().keyPressEvent(event)
 
-    def keyReleaseEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Space and not event.isAutoRepeat():
-            self._set_space(False)
-        else:
-            super().keyReleaseEvent(event)
-
     def focusOutEvent(self, event: QEvent) -> None:
-        self._set_space(False)
+        if self.keys is not None:
+            self.keys.let_go()
         self.hold_original(False)
         super().focusOutEvent(event)  # type: ignore[arg-type]
 
@@ -507,7 +498,8 @@ class Canvas(QWidget):
         self.hovered.emit(None)
         super().leaveEvent(event)
 
-    def _set_space(self, down: bool) -> None:
+    def hold_hand(self, down: bool) -> None:
+        """Let the mouse move the picture, as long as a key is held."""
         if down != self._space:
             self._space = down
             self._update_cursor()

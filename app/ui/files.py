@@ -182,6 +182,8 @@ class FileController(QObject):
             )
 
     def _on_engine(self, info: EngineInfo) -> None:
+        if info.label_set == self._session.label_set:
+            return  # the same checkpoint again, on another device
         self._session.set_label_set(info.label_set)
         document = self._session.document
         if document is not None and document.start.max() >= len(info.label_set):

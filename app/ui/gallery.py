@@ -1,17 +1,17 @@
-"""The gallery: the candidates of a run, most likely first, filling while they finish."""
+"""The gallery: the candidates of a run, most likely first, filling while they finish; or those that a search found."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent
+from collections.abc import Callable, Sequence
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QSize, Qt, Signal
 from PySide6.QtWidgets import (
     QComboBox,
-    QFrame,
     QHBoxLayout,
     QLabel,
-    QListView,
     QMenu,
     QPushButton,
+    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -21,13 +21,18 @@ from app.worker.jobs import JobState
 from models.request import Candidate
 
 from .arrange import Order
-from .gallery_items import ENTRY_ROLE, CandidateDelegate, CandidateModel, frame_of, mark_box, stack_box
+from .gallery_items import ENTRY_ROLE, CandidateDelegate, CandidateModel
+from .gallery_view import GalleryView
 from .icons import icon
 from .runs import Entry, Run, RunKind
+from .search import Match, SearchField
 
 _Index = QModelIndex | QPersistentModelIndex
 
 
+_APPLY = "Put this version into the picture; or double-click it"
+_NO_RUN = "Paint what should be there, then press Generate. Versions appear here, most likely first."
+_NO_MATCH = "No version matches. Esc brings all of them back."
 _ORDERS = {Order.LIKELY: "Most likely", Order.VARIED: "Varied", Order.NEWEST: "Newest"}
 REROLL_PERCENT = (10, 20, 40)
 
@@ -37,85 +42,12 @@ def can_reroll(entry: Entry) -> bool:
     return bool(entry.candidate.surprise) and not entry.candidate.draft
 
 
-class _View(QListView):
-    """A horizontal strip; tells when the mouse leaves and what its own keys ask for."""
-
-    mouse_left = Signal()
-    accepted = Signal()
-    discarded = Signal()
-    left = Signal()
-    original_held = Signal(bool)
-    marked = Signal(object)  # index whose star or tick was clicked, or the current one by key
-    stack_clicked = Signal(object)  # index
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setFlow(QListView.Flow.LeftToRight)
-        self.setWrapping(False)
-        self.setUniformItemSizes(True)
-        self.setMouseTracking(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollMode(QListView.ScrollMode.ScrollPerPixel)
-        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setSelectionRectVisible(False)
-        self.setViewportMargins(7, 0, 7, 0)  # the first thumbnail stands under the header's first letter
-        self.setAccessibleName("Candidates")
-
-    def leaveEvent(self, event: QEvent) -> None:
-        super().leaveEvent(event)
-        self.mouse_left.emit()
-
-    def event(self, event: QEvent) -> bool:
-        if isinstance(event, QKeyEvent) and event.key() == Qt.Key.Key_Tab:
-            if not event.isAutoRepeat():
-                self.original_held.emit(event.type() == QEvent.Type.KeyPress)
-            return True
-        return super().event(event)
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        index = self.indexAt(event.position().toPoint())
-        entry = index.data(ENTRY_ROLE) if index.isValid() else None
-        if entry is not None and event.button() == Qt.MouseButton.LeftButton:
-            frame = frame_of(QRectF(self.visualRect(index)))
-            if mark_box(frame).contains(event.position()):
-                self.marked.emit(index)
-                return
-            model: CandidateModel = self.model()  # type: ignore[assignment]
-            if model.behind.get(id(entry)) and stack_box(frame).contains(event.position()):
-                self.stack_clicked.emit(index)
-                return
-        super().mousePressEvent(event)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() in (Qt.Key.Key_Period, Qt.Key.Key_Space):
-            self.marked.emit(self.currentIndex())
-            return
-        signals = {
-            Qt.Key.Key_Return: self.accepted,
-            Qt.Key.Key_Enter: self.accepted,
-            Qt.Key.Key_Delete: self.discarded,
-            Qt.Key.Key_Escape: self.left,
-        }
-        if event.key() in signals:
-            signals[Qt.Key(event.key())].emit()
-        elif event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down):
-            event.ignore()
-        else:
-            super().keyPressEvent(event)
-
-    def wheelEvent(self, event) -> None:  # type: ignore[no-untyped-def]
-        bar = self.horizontalScrollBar()
-        bar.setValue(bar.value() - (event.angleDelta().y() or event.angleDelta().x()))
-        event.accept()
-
-
 class Gallery(QWidget):
-    """Shows one run at a time, with arrows to the earlier ones."""
+    """Shows one run at a time, with arrows to the earlier ones, or what a search found in all of them."""
 
     previewed = Signal(object)  # Entry to show on the canvas, None for none
     apply_asked = Signal(object)  # Entry
     discard_asked = Signal(object)  # Entry
-    original_held = Signal(bool)
     run_step_asked = Signal(int)  # -1 older, +1 newer
     full_asked = Signal(object)  # list[Entry]: drafts to draw in full
     reroll_asked = Signal(object, float)  # Entry, share of its tokens (0–1)
@@ -123,24 +55,24 @@ class Gallery(QWidget):
     recall_asked = Signal(object)  # Entry or None: settings (and seed) of the run shown
     heat_toggled = Signal(bool)
     starred = Signal()
+    search_changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._run: Run | None = None
         self._chosen: Entry | None = None
         self._hovered: Entry | None = None
+        self._with_key: Callable[[str, str], str] = lambda tip, _: tip
+        self._found: Sequence[Match] | None = None  # None: the run is shown
         self.model = CandidateModel(self)
-        self.view = _View()
+        self.view = GalleryView()
         self.view.setModel(self.model)
         self.view.setItemDelegate(CandidateDelegate(self))
         self.view.clicked.connect(self._choose)
         self.view.doubleClicked.connect(self._on_double_click)
         self.view.entered.connect(self._on_entered)
         self.view.mouse_left.connect(lambda: self._hover(None))
-        self.view.accepted.connect(self.apply_chosen)
-        self.view.discarded.connect(self.discard_chosen)
-        self.view.left.connect(self.leave_preview)
-        self.view.original_held.connect(self.original_held)
+        self.view.left.connect(self._on_escape)
         self.view.marked.connect(self._mark)
         self.view.stack_clicked.connect(self._open_stack)
         self.view.selectionModel().currentChanged.connect(lambda index, _: self._choose(index))
@@ -148,10 +80,14 @@ class Gallery(QWidget):
         self._title.setStyleSheet("font-weight: 600;")
         self._facts = QLabel()
         self._facts.setProperty("quiet", True)
+        self._facts.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # a long one is cut
         self.older = self._arrow("chevron-left", "Earlier run", -1)
         self.newer = self._arrow("chevron-right", "Later run", +1)
         self._place = QLabel()
         self._place.setProperty("quiet", True)
+        self.search = SearchField()
+        self.search.textChanged.connect(lambda _: self.search_changed.emit())
+        self.search.left.connect(self.view.setFocus)
         self.sort = QComboBox()
         for order, text in _ORDERS.items():
             self.sort.addItem(text, order)
@@ -159,7 +95,7 @@ class Gallery(QWidget):
         self.sort.setAccessibleName("Sort versions")
         self.sort.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.sort.currentIndexChanged.connect(self._on_sort)
-        self.heat = self._tool("heat", "Show where the model was unsure (U)")
+        self.heat = self._tool("heat", "Show where the model was unsure")
         self.heat.setCheckable(True)
         self.heat.toggled.connect(self.heat_toggled)
         self.reroll = self._tool("reroll", "Draw the unlikely part of this version again")
@@ -167,15 +103,12 @@ class Gallery(QWidget):
         self.reroll.setMenu(self._reroll_menu())
         self.recall = self._tool("history", "Use the settings and the seed of this version again")
         self.recall.clicked.connect(lambda: self.recall_asked.emit(self._chosen))
-        self.discard_button = self._tool("close", "Take this version out of the gallery (Del)")
+        self.discard_button = self._tool("close", "Take this version out of the gallery")
         self.discard_button.clicked.connect(self.discard_chosen)
         self.apply_button = QPushButton("Apply")
-        self.apply_button.setToolTip("Put this version into the picture (Enter or double-click)")
         self.apply_button.setProperty("primary", True)
         self.apply_button.clicked.connect(self.apply_chosen)
-        self._empty = QLabel(
-            "Paint what should be there, then press Generate. Versions appear here, most likely first."
-        )
+        self._empty = QLabel(_NO_RUN)
         self._empty.setProperty("quiet", True)
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._lay_out()
@@ -186,10 +119,10 @@ class Gallery(QWidget):
         header.setContentsMargins(14, 6, 14, 2)
         header.setSpacing(8)
         header.addWidget(self._title)
-        header.addWidget(self._facts)
-        header.addStretch(1)
+        header.addWidget(self._facts, 1)
         for widget in (self.older, self._place, self.newer):
             header.addWidget(widget)
+        header.addWidget(self.search)
         header.addWidget(self.sort)
         header.setSpacing(4)
         for widget in (self.heat, self.reroll, self.recall, self.discard_button):
@@ -227,6 +160,14 @@ class Gallery(QWidget):
     def sizeHint(self) -> QSize:
         return QSize(600, 226)
 
+    def show_keys(self, with_key: Callable[[str, str], str]) -> None:
+        """Tool tips that name the keys; with_key: adds the key of a command to a tip."""
+        self._with_key = with_key
+        self.heat.setToolTip(with_key("Show where the model was unsure", "uncertainty"))
+        self.discard_button.setToolTip(with_key("Take this version out of the gallery", "discard"))
+        self.search.setToolTip(with_key("Versions of all runs by label, seed, starred, applied or drafts", "find"))
+        self._update_buttons()
+
     # contents -----------------------------------------------------------------------------------------------------
 
     @property
@@ -238,35 +179,68 @@ class Gallery(QWidget):
         """The candidate that stays on the canvas when the mouse leaves."""
         return self._chosen
 
+    @property
+    def query(self) -> str:
+        """What is searched for, "" for nothing."""
+        return self.search.text().strip()
+
     def set_run(self, run: Run | None, place: int, total: int) -> None:
-        """Show a run; place: 1 for the oldest of `total` runs kept."""
+        """Show a run, and end a search; place: 1 for the oldest of `total` runs kept."""
         if run is not self._run:
             self._chosen = self._hovered = None
             self._run = run
-        self._empty.setVisible(run is None)
-        self.view.setVisible(run is not None)
-        several = total > 1
-        for widget in (self.older, self.newer, self._place):
-            widget.setVisible(several)
-        self.sort.setVisible(run is not None)
-        for button in (self.heat, self.reroll, self.recall, self.discard_button, self.apply_button):
-            button.setVisible(run is not None)
+        self._found = None
+        self.search.blockSignals(True)
+        self.search.clear()
+        self.search.blockSignals(False)
+        self._show_parts(several=total > 1)
         self._place.setText(f"Run {place} of {total}")
         self.older.setEnabled(place > 1)
         self.newer.setEnabled(place < total)
         self.refresh(())
 
+    def _show_parts(self, several: bool) -> None:
+        """Show what there is use for; several: there are other runs to step to."""
+        nothing = self._run is None or (self._found is not None and not self._found)
+        self._empty.setText(_NO_RUN if self._run is None else _NO_MATCH)
+        self._empty.setVisible(nothing)
+        self.view.setVisible(not nothing)
+        for widget in (self.older, self.newer, self._place):
+            widget.setVisible(several)
+        tools = (self.search, self.sort, self.heat, self.reroll, self.recall, self.discard_button, self.apply_button)
+        for widget in tools:
+            widget.setVisible(self._run is not None)
+
     def refresh(self, picture_state: tuple[int, ...]) -> None:
         """The run has changed: new candidates, progress, end, applied or undone."""
-        self.model.show(self._run, picture_state)
+        matches = [] if self._run is None else [Match(self._run, entry) for entry in self._run.entries]
+        self.model.show(matches, self._run, picture_state)
         self._facts.setText("" if self._run is None else describe(self._run))
         self._select_chosen()
         self._update_buttons()
 
+    def show_found(self, matches: Sequence[Match], total: int, picture_state: tuple[int, ...]) -> None:
+        """Show what a search found, runs newest first, instead of the run; total: versions there are."""
+        self._found = matches
+        self._show_parts(several=False)
+        self.model.show(matches, None, picture_state)
+        runs = len({id(match.run) for match in matches})
+        self._facts.setText(f"{len(matches)} of {total} versions" + (f"  ·  from {runs} runs" if runs > 1 else ""))
+        if self._chosen is not None and self._chosen not in self._entries:
+            self.leave_preview()
+        self._select_chosen()
+        self._update_buttons()
+
+    @property
+    def _entries(self) -> list[Entry]:
+        """The versions of the run, or found, best first; also those that stand in a stack."""
+        if self._found is not None:
+            return [match.entry for match in self._found]
+        return [] if self._run is None else self._run.entries
+
     def choose(self, candidate: Candidate | None) -> None:
         """Select a candidate and preview it; None to deselect."""
-        entries = self._run.entries if self._run is not None else []
-        self._chosen = next((e for e in entries if e.candidate is candidate), None)
+        self._chosen = next((e for e in self._entries if e.candidate is candidate), None)
         self._select_chosen()
         self._update_buttons()
         self.previewed.emit(self._hovered or self._chosen)
@@ -277,12 +251,19 @@ class Gallery(QWidget):
 
     @property
     def ticked(self) -> list[Entry]:
-        """The drafts of the shown run that are to be drawn in full."""
-        return [] if self._run is None else [entry for entry in self._run.entries if entry.ticked]
+        """The drafts shown that are to be drawn in full."""
+        return [entry for entry in self._entries if entry.ticked]
+
+    @property
+    def _drafts(self) -> bool:
+        """Whether drafts are what the buttons are about."""
+        if self._found is not None:
+            return self._chosen is not None and self._chosen.candidate.draft
+        return self._run is not None and self._run.kind is RunKind.DRAFT
 
     def apply_chosen(self) -> None:
         """Apply the chosen version; of drafts: draw the ticked ones, or the chosen one, in full."""
-        if self._run is not None and self._run.kind is RunKind.DRAFT:
+        if self._drafts:
             entries = self.ticked or [entry for entry in (self._chosen,) if entry is not None]
             if entries:
                 self.full_asked.emit(entries)
@@ -305,6 +286,18 @@ class Gallery(QWidget):
             if row is not None:
                 self._mark(self.model.index(row))
 
+    def step(self, by: int) -> None:
+        """Choose the next version (by: +1) or the one before (-1); with none chosen the first one."""
+        row = self.model.row(self._chosen) if self._chosen is not None else None
+        place = 0 if row is None else row + by
+        if 0 <= place < len(self.model.shown):
+            self.choose(self.model.shown[place].candidate)
+
+    def step_run(self, by: int) -> None:
+        """Ask for an earlier (-1) or later (+1) run; while a search shows versions of several there is none."""
+        if self._found is None:
+            self.run_step_asked.emit(by)
+
     def discard_chosen(self) -> None:
         if self._chosen is not None:
             self.discard_asked.emit(self._chosen)
@@ -312,7 +305,7 @@ class Gallery(QWidget):
     # events -------------------------------------------------------------------------------------------------------
 
     def _select_chosen(self) -> None:
-        entries = self._run.entries if self._run is not None else []
+        entries = self._entries
         selection = self.view.selectionModel()
         selection.blockSignals(True)
         row = self.model.row(self._chosen) if self._chosen in entries else None
@@ -328,15 +321,12 @@ class Gallery(QWidget):
         self.view.viewport().update()
 
     def _update_buttons(self) -> None:
-        entry, drafts = self._chosen, self._run is not None and self._run.kind is RunKind.DRAFT
+        entry, drafts = self._chosen, self._drafts
         ticked = len(self.ticked)
         self.apply_button.setText("Apply" if not drafts else f"Draw {ticked or 'this'} in full")
-        self.apply_button.setToolTip(
-            "Draw the ticked drafts (or the chosen one) at full resolution (Enter)"
-            if drafts
-            else "Put this version into the picture (Enter or double-click)"
-        )
-        self.apply_button.setEnabled(entry is not None or ticked > 0)
+        tip = "Draw the ticked drafts, or the chosen one, at full resolution" if drafts else _APPLY
+        self.apply_button.setToolTip(self._with_key(tip, "apply"))
+        self.apply_button.setEnabled(entry is not None or (drafts and ticked > 0))
         for button in (self.discard_button, self.recall):
             button.setEnabled(entry is not None)
         self.reroll.setEnabled(entry is not None and can_reroll(entry))
@@ -348,9 +338,7 @@ class Gallery(QWidget):
 
     def _reshow(self) -> None:
         """Order, stars or ticks have changed."""
-        applied = self.model.applied
-        self.model.show(self._run, ())
-        self.model.applied = applied
+        self.model.arrange_again()
         self._select_chosen()
         self._update_buttons()
 
@@ -377,10 +365,17 @@ class Gallery(QWidget):
 
     def _on_double_click(self, index: _Index) -> None:
         self._choose(index)
-        if self._run is not None and self._run.kind is RunKind.DRAFT and self._chosen is not None:
+        if self._drafts and self._chosen is not None:
             self.full_asked.emit([self._chosen])
         else:
             self.apply_chosen()
+
+    def _on_escape(self) -> None:
+        """Leave the preview first, then the search."""
+        if self._chosen is None:
+            self.search.clear()
+        else:
+            self.leave_preview()
 
     def _on_entered(self, index: _Index) -> None:
         self._hover(index.data(ENTRY_ROLE))

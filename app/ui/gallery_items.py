@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
+
 import cv2
 import numpy as np
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, QRectF, QSize, Qt
@@ -9,10 +12,11 @@ from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath, QPen
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from . import theme
-from .arrange import Order, arranged
+from .arrange import Order, Stack, arranged
 from .icons import pixmap
 from .images import rgb_image
 from .runs import THUMBNAIL_RATIO, Entry, Run
+from .search import Match
 
 ENTRY_ROLE = Qt.ItemDataRole.UserRole + 1  # Entry, None for one still to come
 _WIDTH = 168
@@ -27,36 +31,57 @@ class CandidateModel(QAbstractListModel):
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
-        self.run: Run | None = None
-        self.applied: Entry | None = None
+        self.run: Run | None = None  # the one that is shown; None while versions of several were searched for
+        self.applied: list[Entry] = []
         self.order = Order.LIKELY
         self.opened: set[int] = set()  # stacks whose hidden candidates are shown, by id of the front entry
         self.behind: dict[int, int] = {}  # how many stand behind an entry, by its id
+        self._matches: Sequence[Match] = ()
+        self._runs: dict[int, Run] = {}  # by id of the entry
         self._shown: list[Entry | None] = []
 
-    def show(self, run: Run | None, picture_state: tuple[int, ...]) -> None:
-        entries = self._arrange(run)
-        if run is not self.run or len(entries) != len(self._shown):
+    def show(self, matches: Sequence[Match], run: Run | None, picture_state: tuple[int, ...]) -> None:
+        """Show all versions of a run, or (run: None) those found in several, runs newest first."""
+        same = run is self.run
+        self._matches, self.run = matches, run
+        self._runs = {id(match.entry): match.run for match in matches}
+        runs = {id(match.run): match.run for match in matches}
+        self.applied = [entry for one in runs.values() if (entry := one.applied(picture_state)) is not None]
+        self._put(self._arranged(), reset=not same)
+
+    def arrange_again(self) -> None:
+        """The order, a star or a tick has changed."""
+        self._put(self._arranged(), reset=False)
+
+    def _put(self, entries: list[Entry | None], reset: bool) -> None:
+        if reset or len(entries) != len(self._shown):
             self.beginResetModel()
-            self.run, self._shown = run, entries
+            self._shown = entries
             self.endResetModel()
-        self.run, self._shown = run, entries
-        self.applied = None if run is None else run.applied(picture_state)
+        self._shown = entries
         if entries:
             self.dataChanged.emit(self.index(0), self.index(len(entries) - 1))
 
-    def _arrange(self, run: Run | None) -> list[Entry | None]:
-        if run is None:
-            return []
+    def _arranged(self) -> list[Entry | None]:
         shown: list[Entry | None] = []
         self.behind = {}
-        for stack in arranged(run.entries, self.order):
+        for stack in self._stacks():
             shown.append(stack.front)
             if stack.behind and id(stack.front) in self.opened:
                 shown += stack.behind
             elif stack.behind:
                 self.behind[id(stack.front)] = len(stack.behind)
-        return [*shown, *[None] * run.missing]
+        return shown if self.run is None else [*shown, *[None] * self.run.missing]
+
+    def _stacks(self) -> list[Stack]:
+        entries = [match.entry for match in self._matches]
+        if self.run is not None:
+            return arranged(entries, self.order)
+        if self.order is Order.NEWEST:
+            by_run = groupby(self._matches, key=lambda match: id(match.run))
+            return [stack for _, part in by_run for stack in arranged([m.entry for m in part], self.order)]
+        # masks differ: only the likelihood of a token can be compared
+        return arranged(sorted(entries, key=lambda entry: entry.candidate.nats_per_token), self.order)
 
     @property
     def shown(self) -> list[Entry]:
@@ -68,8 +93,11 @@ class CandidateModel(QAbstractListModel):
 
     def rank(self, entry: Entry) -> int:
         """1 for the most likely of its run."""
-        assert self.run is not None
-        return self.run.entries.index(entry) + 1
+        return self._runs[id(entry)].entries.index(entry) + 1
+
+    def title(self, entry: Entry) -> str:
+        """Of the run that a version was found in, "" while only that run is shown."""
+        return "" if self.run is not None else self._runs[id(entry)].title
 
     def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008 (Qt's own default)
         return 0 if parent.isValid() else len(self._shown)
@@ -153,7 +181,7 @@ class CandidateDelegate(QStyledItemDelegate):
         painter.restore()
 
     def _paint_entry(self, painter: QPainter, frame: QRectF, entry: Entry, model: CandidateModel) -> None:
-        ratio, applied, draft = painter.device().devicePixelRatioF(), model.applied is entry, entry.candidate.draft
+        ratio, applied, draft = painter.device().devicePixelRatioF(), entry in model.applied, entry.candidate.draft
         behind = model.behind.get(id(entry), 0)
         if behind:
             painter.setPen(QPen(QColor(theme.QUIET), 1))
@@ -172,14 +200,19 @@ class CandidateDelegate(QStyledItemDelegate):
             self._plate(painter, box, "")
             painter.drawPixmap(box.adjusted(4, 3, 0, 0).topLeft(), pixmap(name, 16, ratio, color))
         text = QRectF(frame.left() + 1, frame.bottom() + 6, frame.width() - 2, 16)
+        nats, title = f"{entry.candidate.nats_per_token:.3f} nats/token", model.title(entry)
         painter.setPen(QColor(theme.TEXT))
-        painter.drawText(text, Qt.AlignmentFlag.AlignLeft, f"{entry.candidate.nats_per_token:.3f} nats/token")
-        font = painter.font()
+        painter.drawText(text, Qt.AlignmentFlag.AlignLeft, nats)
+        taken, font = painter.fontMetrics().horizontalAdvance(nats), painter.font()
         font.setPixelSize(11)
         painter.setFont(font)
         painter.setPen(QColor(theme.GOOD if applied else theme.QUIET))
         note = "  ·  applied" if applied else "  ·  draft" if draft else ""
         painter.drawText(text.translated(0, 17), Qt.AlignmentFlag.AlignLeft, f"seed {entry.candidate.seed}{note}")
+        painter.setPen(QColor(theme.QUIET))
+        room = round(text.width()) - taken - 8
+        title = painter.fontMetrics().elidedText(title, Qt.TextElideMode.ElideRight, room)
+        painter.drawText(text, Qt.AlignmentFlag.AlignRight, title)
 
     def _mark(self, painter: QPainter, box: QRectF, name: str, color: str, ratio: float) -> None:
         """A tick box."""

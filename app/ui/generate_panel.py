@@ -170,16 +170,23 @@ class GeneratePanel(QWidget):
     # settings -----------------------------------------------------------------------------------------------------
 
     def set_resolutions(self, resolutions: Sequence[int]) -> None:
-        """The window sizes that the checkpoint can draw."""
+        """The window sizes that the checkpoint can draw; the choice stays if it is one of them."""
+        chosen = self.window.currentData()
         self.window.blockSignals(True)
         self.window.clear()
         self.window.addItem("Auto", "auto")
         for side in resolutions:
             self.window.addItem(f"{side} px", side)
+        self.window.setCurrentIndex(max(0, self.window.findData(chosen)))
         self.window.blockSignals(False)
 
     def window_choice(self) -> str | int:
         return self.window.currentData()
+
+    def choose_window(self, window: int) -> None:
+        """Set the window as the user would; sizes that the checkpoint cannot draw change nothing."""
+        if self.window.findData(window) >= 0:
+            self.window.setCurrentIndex(self.window.findData(window))
 
     def take_settings(self) -> SamplingSettings:
         """The settings for the next run; draws a fresh seed first unless it is locked."""

@@ -11,17 +11,20 @@ from app.document.brush import Point
 from app.document.shapes import polygon
 from app.worker.engine_thread import EngineThread
 from app.worker.job_queue import JobQueue
-from app.worker.jobs import Attention, EngineInfo, Found, Job, JobEnd, JobProgress, JobState
+from app.worker.jobs import Attention, Found, Job, JobEnd, JobProgress, JobState
 from app.worker.tasks import TaskThread
 from models.config import GUIDE_RESOLUTION
 from models.errors import ScenebrushError
-from models.request import BATCH, NOT_PAINTED, EditRequest, Reroll, Speed
+from models.request import EditRequest, Reroll
 
 from .canvas import Canvas
 from .gallery import Gallery
-from .generate_panel import Estimate, GeneratePanel
+from .generate_panel import GeneratePanel
+from .memory_help import Remedy, remedies
 from .message_bar import Kind
-from .runs import Entry, Run, RunKind, pruned
+from .planning import Planner
+from .runs import Entry, Run, RunKind, painted_labels, pruned
+from .search import found
 from .session import Session
 
 _KEPT = "Photo and paint are as they were."
@@ -39,6 +42,7 @@ class GenerationController(QObject):
     """Ties session, canvas, panel and gallery to the job queue."""
 
     message = Signal(object, str)  # Kind, text
+    trouble = Signal(object, str, object)  # Kind, text, list[Action]: buttons that may help
     submitted = Signal()  # a run was handed in
     results_changed = Signal()  # something new that a project would keep
 
@@ -54,18 +58,13 @@ class GenerationController(QObject):
     ) -> None:
         super().__init__(parent)
         self._session, self._canvas, self._panel, self._gallery = session, canvas, panel, gallery
-        self._engine, self._tasks = engine, tasks
+        self._engine = engine
         self.queue = JobQueue(engine, self)
         self.runs: list[Run] = []
+        self.apply_key = ""  # that the caption of a preview names
         self.changes = 0  # counts what has happened to the results
-        self._estimate = Estimate()
-        self._speeds: dict[int, Speed] = {}
-        self._unavailable = "Loading the model…"
-        self._problem = ""  # why the paint cannot be planned
-        engine.opened.connect(self._on_opened)
-        engine.open_failed.connect(self._on_open_failed)
+        self.planner = Planner(session, canvas, panel, engine, tasks, self)
         engine.attention_ready.connect(self._on_attention)
-        engine.measured.connect(self._on_measured)
         engine.job_progressed.connect(self._on_progress)
         engine.candidate_found.connect(self._on_candidate)
         self.queue.state_changed.connect(self._on_state)
@@ -76,8 +75,6 @@ class GenerationController(QObject):
         panel.drafts_clicked.connect(self.generate_drafts)
         panel.cancel_clicked.connect(self.cancel)
         panel.queue.cancel_asked.connect(self.queue.cancel)
-        panel.window_changed.connect(self.plan)
-        panel.count_changed.connect(self._show_estimate)
         gallery.previewed.connect(self._preview)
         gallery.apply_asked.connect(self.apply)
         gallery.discard_asked.connect(self._discard)
@@ -88,64 +85,9 @@ class GenerationController(QObject):
         gallery.patch_asked.connect(lambda _: canvas.outline_patch())
         gallery.recall_asked.connect(self.recall)
         gallery.heat_toggled.connect(canvas.show_heat)
+        gallery.search_changed.connect(self._search)
         canvas.patch_outlined.connect(self.reroll_patch)
-        canvas.preview_accepted.connect(gallery.apply_chosen)
         canvas.preview_left.connect(gallery.leave_preview)
-        self._show_estimate()
-
-    # planning -----------------------------------------------------------------------------------------------------
-
-    def plan(self) -> None:
-        """Ask for the windows and tokens of what is painted now; the newest question wins."""
-        document, engine = self._session.document, self._engine.engine
-        if document is None or engine is None or not document.anything_painted:
-            self._tasks.forget("plan")
-            self._on_planned(Estimate())
-            return
-        paint, window = document.paint.copy(), self._panel.window_choice()
-        self._tasks.submit(
-            lambda: Estimate(tuple(engine.plan(paint, window)), engine.count_tokens(paint, window)),
-            self._on_planned,
-            lambda error: self._on_planned(Estimate(), str(error)),
-            key="plan",
-        )
-
-    def _on_planned(self, estimate: Estimate, problem: str = "") -> None:
-        self._problem = problem
-        self._estimate = estimate
-        self._canvas.set_windows(estimate.windows)
-        self._show_estimate()
-
-    def _show_estimate(self) -> None:
-        estimate, hint = self._estimate, "Paint an area that should change."
-        if self._engine.engine is None:
-            hint = self._unavailable
-        elif self._session.document is None:
-            hint = "Open a photo to begin."
-        elif self._problem:
-            hint = self._problem
-        self._panel.set_estimate(replace(estimate, seconds=self._seconds(estimate)), hint)
-
-    def _seconds(self, estimate: Estimate) -> float | None:
-        """How long a full run would take, as measured on this machine; None before it was measured."""
-        largest = max((window.resolution for window in estimate.windows), default=0)
-        speed = self._speeds.get(largest)
-        if speed is None:
-            return None
-        count = self._panel.count.value()
-        rounds = len(estimate.windows) * -(-count // BATCH)
-        return speed.fixed * rounds + speed.per_token * estimate.tokens * count
-
-    def _on_measured(self, speeds: dict[int, Speed]) -> None:
-        self._speeds = {**speeds, **self._speeds}  # a real run tells more
-        self._show_estimate()
-
-    def _measured(self, run: Run, seconds: float) -> None:
-        """Learn from a finished run."""
-        windows = run.entries[0].candidate.windows if run.entries else ()
-        if windows:
-            self._speeds[max(w.resolution for w in windows)] = Speed(0.0, seconds / (run.tokens * run.count))
-            self._show_estimate()
 
     # running ------------------------------------------------------------------------------------------------------
 
@@ -155,13 +97,15 @@ class GenerationController(QObject):
 
     def generate_drafts(self) -> None:
         """Queue quick drafts at 256 for what is painted now; where all windows are that small, full versions."""
-        self._generate(draft=any(window.resolution > GUIDE_RESOLUTION for window in self._estimate.windows))
+        self._generate(draft=any(window.resolution > GUIDE_RESOLUTION for window in self.planner.estimate.windows))
 
     def _generate(self, draft: bool) -> None:
         self._session.end_stroke()
         document = self._session.document
         if document is None or self._engine.engine is None or not document.anything_painted:
-            hint = self._unavailable if self._engine.engine is None else "Nothing is painted. Paint an area first."
+            hint = (
+                self.planner.unavailable if self._engine.engine is None else "Nothing is painted. Paint an area first."
+            )
             self.message.emit(Kind.INFO, hint)
             return
         try:
@@ -170,23 +114,25 @@ class GenerationController(QObject):
             self.message.emit(Kind.WARNING, str(error))
             return
         kind = RunKind.DRAFT if draft else RunKind.FULL
-        self._submit(replace(request, draft=draft), kind, self._estimate.tokens)
+        self._submit(replace(request, draft=draft), kind, self.planner.estimate.tokens)
 
     def draw_full(self, entries: list[Entry]) -> None:
-        """Queue the full drawing of drafts of the shown run."""
-        run, document = self._gallery.run, self._session.document
-        if run is None or document is None:
+        """Queue the full drawing of drafts, one run for each of theirs."""
+        document = self._session.document
+        if document is None:
             return
-        drafts = tuple(entry.candidate for entry in entries)
-        tokens = sum(window.resolution**2 for window in drafts[0].windows) // GUIDE_RESOLUTION**2
-        request = replace(run.request_on(document), drafts=drafts)
-        self._submit(request, RunKind.FULL, max(1, tokens) * len(drafts[0].tokens))
+        for run in list(self.runs):
+            drafts = tuple(entry.candidate for entry in entries if entry in run.entries)
+            if drafts:
+                tokens = sum(window.resolution**2 for window in drafts[0].windows) // GUIDE_RESOLUTION**2
+                request = replace(run.request_on(document), drafts=drafts)
+                self._submit(request, RunKind.FULL, max(1, tokens) * len(drafts[0].tokens))
         for entry in entries:
             entry.ticked = False
 
     def reroll(self, entry: Entry, share: float) -> None:
         """Queue new versions of a candidate, its least likely share (0–1) of tokens drawn again."""
-        self._reroll(Reroll.worst(entry.candidate, share))
+        self._reroll(entry, Reroll.worst(entry.candidate, share))
 
     def reroll_patch(self, corners: list[Point]) -> None:
         """Queue new versions of the chosen candidate, drawn again inside an outline."""
@@ -198,12 +144,12 @@ class GenerationController(QObject):
         if not rect.empty:
             region[rect.slices] = mask
         try:
-            self._reroll(Reroll.inside(entry.candidate, region))
+            self._reroll(entry, Reroll.inside(entry.candidate, region))
         except ScenebrushError:
             self.message.emit(Kind.INFO, "Nothing of this version lies inside the outline. Outline a part of the edit.")
 
-    def _reroll(self, reroll: Reroll) -> None:
-        run, document = self._gallery.run, self._session.document
+    def _reroll(self, entry: Entry, reroll: Reroll) -> None:
+        run, document = self._run_of(entry), self._session.document
         if run is None or document is None:
             return
         settings = replace(self._panel.take_settings(), outline=run.settings.outline)  # what is kept keeps its outline
@@ -223,7 +169,8 @@ class GenerationController(QObject):
 
     def toggle_attention(self) -> None:
         """Show where the places of the chosen version looked, or no more."""
-        run, entry, document = self._gallery.run, self._gallery.chosen, self._session.document
+        entry, document = self._gallery.chosen, self._session.document
+        run = self._run_of(entry)
         if self._canvas.attention_shown:
             self._canvas.show_attention(None)
         elif run is not None and document is not None and entry is not None and entry.candidate.guide_codes:
@@ -246,8 +193,8 @@ class GenerationController(QObject):
         self.results_changed.emit()
 
     def recall(self, entry: Entry | None) -> None:
-        """Put the settings of the shown run, and the seed of one of its versions, back into the panel."""
-        run = self._gallery.run
+        """Put the settings of a version's run (None: of the run shown), and the seed of it, back into the panel."""
+        run = self._gallery.run if entry is None else self._run_of(entry)
         if run is not None:
             seed = run.settings.seed if entry is None else entry.candidate.seed
             self._panel.show_settings(replace(run.settings, seed=seed))
@@ -265,13 +212,15 @@ class GenerationController(QObject):
 
     def _title(self, paint: np.ndarray) -> str:
         """The names of the painted labels, most painted first."""
-        counts = np.bincount(paint[paint != NOT_PAINTED], minlength=256)
-        order = [int(label) for label in np.argsort(-counts, kind="stable") if counts[label]]
+        order = painted_labels(paint)
         names = ", ".join(self._session.label_name(label) for label in order[:3])
         return (names + (" …" if len(order) > 3 else "")).capitalize()
 
     def _run(self, job: int) -> Run | None:
         return next((run for run in self.runs if run.job == job), None)
+
+    def _run_of(self, entry: Entry | None) -> Run | None:
+        return next((run for run in self.runs if entry in run.entries), None)
 
     def _on_state(self, job: int, state: JobState) -> None:
         run = self._run(job)
@@ -306,8 +255,10 @@ class GenerationController(QObject):
             run.state = end.state
             run.previews.clear()
             if end.state is JobState.FINISHED and run.tokens and run.kind is RunKind.FULL:
-                self._measured(run, end.seconds)
-            if end.state is JobState.FAILED:
+                self.planner.learn(run, end.seconds)
+            if end.too_large is not None:
+                self._offer_less(end.too_large)
+            elif end.state is JobState.FAILED:
                 self.message.emit(Kind.ERROR, f"{end.message.rstrip('.')}. {_KEPT}")
             self._refresh(run)
             self._offer_best(run)
@@ -315,13 +266,42 @@ class GenerationController(QObject):
                 self._count_change()
         self._show_progress()
 
+    def _offer_less(self, request: EditRequest) -> None:
+        """Memory ran out: say so, with what may help as buttons."""
+        engine = self._engine.engine
+        if engine is None or self._session.document is None:
+            return
+        windows = engine.plan(request.paint, request.window)
+        help_ = remedies(request, windows, engine.resolutions, self._engine.can_use_cpu)
+        text = "Memory ran out; photo, paint and finished versions are kept."
+        text += "" if help_ else " Close other programs and try again."
+        actions = [(remedy.text, lambda remedy=remedy: self._try(remedy)) for remedy in help_]
+        self.trouble.emit(Kind.ERROR, text, actions)
+
+    def _try(self, remedy: Remedy) -> None:
+        """Set the control that a remedy is about, and start its run."""
+        engine, document = self._engine.engine, self._session.document
+        if engine is None or document is None:
+            return
+        request = replace(remedy.request, photo=document.lend_picture())
+        tokens = engine.count_tokens(request.paint, request.window)
+        if remedy.window is not None:
+            self._panel.choose_window(remedy.window)
+        if remedy.count is not None:
+            self._panel.count.setValue(remedy.count)
+        if remedy.cpu:
+            self._engine.use_cpu()
+            self.message.emit(Kind.INFO, "The CPU is used until Scenebrush is closed; the preferences can keep it so.")
+        kind = RunKind.DRAFT if request.draft else RunKind.REROLL if request.reroll is not None else RunKind.FULL
+        self._submit(request, kind, tokens)
+
     def _offer_best(self, run: Run) -> None:
         """Show the most likely version on the canvas, unless the user has moved on."""
         document = self._session.document
-        if document is None or not run.entries or run is not self._gallery.run or self._session.painting:
+        if document is None or not run.entries or run is not self._gallery.run or self._gallery.query:
             return
         untouched = bool((document.paint == run.paint).all())
-        if untouched and self._gallery.chosen is None:
+        if untouched and self._gallery.chosen is None and not self._session.painting:
             self._gallery.choose(run.entries[0].candidate)
 
     def _show_progress(self, stage: str = "") -> None:
@@ -343,9 +323,9 @@ class GenerationController(QObject):
     # gallery ------------------------------------------------------------------------------------------------------
 
     def apply(self, entry: Entry) -> None:
-        """Put a candidate of the shown run into the picture."""
-        run = self._gallery.run
-        if run is None or entry not in run.entries:
+        """Put a candidate into the picture."""
+        run = self._run_of(entry)
+        if run is None:
             return
         step = self._session.apply(entry.candidate, run.paint, f"Apply {run.title.lower()}")
         if step is not None:
@@ -354,26 +334,27 @@ class GenerationController(QObject):
         self._refresh(run)
 
     def _discard(self, entry: Entry) -> None:
-        run = self._gallery.run
-        if run is None or entry not in run.entries:
+        run, place = self._run_of(entry), self._gallery.model.row(entry) or 0
+        if run is None:
             return
-        place = run.entries.index(entry)
         run.discard(entry)
         self._refresh(run)
         self._count_change()
-        following = run.entries[min(place, len(run.entries) - 1)] if run.entries else None
+        left = self._gallery.model.shown
+        following = left[min(place, len(left) - 1)] if left else None
         self._gallery.choose(None if following is None else following.candidate)
 
     def _preview(self, entry: Entry | None) -> None:
-        run = self._gallery.run
-        if entry is None or run is None or entry not in run.entries:
+        run = self._run_of(entry)
+        if entry is None or run is None:
             self._canvas.set_preview(None)
             return
         rank, draft = run.entries.index(entry) + 1, entry.candidate.draft
         caption = f"{'Draft' if draft else 'Version'} {rank} of {len(run.entries)}"
         caption += f"  ·  {entry.candidate.nats_per_token:.3f} nats/token"
         if entry is self._gallery.chosen:
-            caption += f"  ·  Enter {'draws it in full' if draft else 'applies'}, Esc goes back"
+            key = f"{self.apply_key} {'draws it in full' if draft else 'applies'}, " if self.apply_key else ""
+            caption += f"  ·  {key}Esc goes back"
         self._canvas.set_preview(entry.candidate, run.paint, caption)
 
     def _step_run(self, step: int) -> None:
@@ -390,19 +371,25 @@ class GenerationController(QObject):
 
     def _refresh(self, run: Run | None) -> None:
         document = self._session.document
-        if run is self._gallery.run and document is not None:
+        if document is None:
+            return
+        if self._gallery.query:
+            state, total = document.picture_state, sum(len(one.entries) for one in self.runs)
+            matches = found(self.runs, self._gallery.query, state, self._session.label_name)
+            self._gallery.show_found(matches, total, state)
+        elif run is self._gallery.run:
             self._gallery.refresh(document.picture_state)
 
+    def _search(self) -> None:
+        """Show what is found; after the search the run of the version that was chosen in it."""
+        chosen, shown = self._gallery.chosen, self._gallery.run
+        if self._gallery.query:
+            self._refresh(shown)
+            return
+        self._show_run(self._run_of(chosen) or shown)
+        self._gallery.choose(None if chosen is None else chosen.candidate)
+
     # session ------------------------------------------------------------------------------------------------------
-
-    def _on_opened(self, info: EngineInfo) -> None:
-        self._panel.set_resolutions(info.resolutions)
-        self._engine.measure()
-        self.plan()
-
-    def _on_open_failed(self, message: str) -> None:
-        self._unavailable = "No model is open, so nothing can be generated."
-        self._show_estimate()
 
     def _on_document(self) -> None:
         self.queue.cancel_all()
@@ -411,5 +398,4 @@ class GenerationController(QObject):
         self._show_progress()
 
     def _on_settled(self) -> None:
-        self.plan()
         self._refresh(self._gallery.run)

@@ -46,7 +46,9 @@ class Help(QObject):
         """Put the settings to work, at the start and after a change of those that were `before`."""
         window, settings = self._window, self._store.settings
         window.actions_table.bind(settings.shortcuts)
-        window.panel.show_keys(window.actions_table.with_key)
+        for part in (window.panel, window.gallery, window.options):
+            part.show_keys(window.actions_table.with_key)
+        window.generation.apply_key = window.actions_table.first_key("apply")
         window.files.max_megapixels = settings.max_megapixels
         window.projects.set_autosave_seconds(settings.autosave_seconds)
         if before is None or before.versions != settings.versions:  # else what the panel says now stays
@@ -57,6 +59,7 @@ class Help(QObject):
     def start(self) -> None:
         """What happens once, when the window is shown to a user."""
         window, settings = self._window, self._store.settings
+        window.palette_panel.recent.restore(settings.recent_labels)
         with contextlib.suppress(ValueError):
             window.restoreGeometry(QByteArray(base64.b64decode(settings.geometry, validate=True)))
             window.restoreState(QByteArray(base64.b64decode(settings.window, validate=True)), _STATE_VERSION)
@@ -68,8 +71,9 @@ class Help(QObject):
             self._store.save()
 
     def remember_window(self) -> None:
-        """Keep sizes, places and the last export for the next start."""
+        """Keep sizes, places, recent labels and the last export for the next start."""
         window, settings = self._window, self._store.settings
+        settings.recent_labels = window.palette_panel.recent.names
         settings.geometry = base64.b64encode(window.saveGeometry().data()).decode()
         settings.window = base64.b64encode(window.saveState(_STATE_VERSION).data()).decode()
         self.remember_export()

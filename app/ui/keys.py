@@ -6,20 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from PySide6.QtGui import QKeySequence
 
-# keys that canvas and gallery take themselves, as Qt names them
+# keys that mean the same everywhere and cannot be changed, as Qt names them
 RESERVED = {
-    "Tab": "Show the original photo",
-    "Space": "Move the picture",
     "Esc": "Take back, leave",
-    "Return": "Apply the version shown",
-    "Enter": "Apply the version shown",
-    "Del": "Discard the chosen version",
     "Backspace": "Take back a corner of the lasso",
-    "Left": "Choose a version",
-    "Right": "Choose a version",
-    "Up": "Show the run before",
-    "Down": "Show the run after",
 }
+_Places = Mapping[str, Sequence[str]]  # by command: where its keys count; without an entry: everywhere
 
 
 def portable(key: str) -> str:
@@ -32,28 +24,39 @@ def shown(key: str) -> str:
     return QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText)
 
 
-def effective(usual: Mapping[str, Sequence[str]], changed: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    """The keys of each command, none of them twice: the user's choice goes before the usual key of another command.
+def meet(one: str, other: str, places: _Places) -> bool:
+    """Whether there is a place where the keys of both commands count."""
+    here, there = places.get(one), places.get(other)
+    return here is None or there is None or not set(here).isdisjoint(there)
+
+
+def effective(
+    usual: Mapping[str, Sequence[str]], changed: Mapping[str, Sequence[str]], places: _Places
+) -> dict[str, tuple[str, ...]]:
+    """The keys of each command, none twice in one place: the user's choice goes before another command's usual key.
 
     usual, changed: keys by command name; names and keys that are unknown, or reserved, do nothing.
     """
-    taken: set[str] = set(RESERVED)
     result: dict[str, tuple[str, ...]] = {}
     for name in sorted(usual, key=lambda name: name not in changed):
+        taken = {key for other, keys in result.items() if meet(name, other, places) for key in keys} | set(RESERVED)
         keys = dict.fromkeys(portable(key) for key in changed.get(name, usual[name]))
         result[name] = tuple(key for key in keys if key and key not in taken)
-        taken.update(result[name])
     return result
 
 
 class KeyTable:
-    """Keys while the user changes them; a key never belongs to two commands."""
+    """Keys while the user changes them; a key never belongs to two commands in one place."""
 
     def __init__(
-        self, titles: Mapping[str, str], usual: Mapping[str, Sequence[str]], changed: Mapping[str, Sequence[str]]
+        self,
+        titles: Mapping[str, str],
+        usual: Mapping[str, Sequence[str]],
+        changed: Mapping[str, Sequence[str]],
+        places: _Places,
     ) -> None:
-        self._titles, self._usual = titles, usual
-        self._keys = effective(usual, changed)
+        self._titles, self._usual, self._places = titles, usual, places
+        self._keys = effective(usual, changed, places)
 
     def keys(self, name: str) -> tuple[str, ...]:
         return self._keys[name]
@@ -72,7 +75,8 @@ class KeyTable:
             return ""
         if key in RESERVED:
             return f"{shown(key)} is kept for “{RESERVED[key]}”. Choose another key."
-        owner = next((other for other, keys in self._keys.items() if other != name and key in keys), None)
+        owners = (other for other, keys in self._keys.items() if other != name and key in keys)
+        owner = next((other for other in owners if meet(name, other, self._places)), None)
         if owner is not None:
             return f"{shown(key)} belongs to “{self._titles[owner]}”. Give that another key first."
         self._keys[name] = (key,) if key else ()
@@ -80,10 +84,10 @@ class KeyTable:
 
     def reset(self) -> None:
         """The usual keys for all."""
-        self._keys = effective(self._usual, {})
+        self._keys = effective(self._usual, {}, self._places)
 
     @property
     def changed(self) -> dict[str, list[str]]:
         """What differs from the usual, for the settings."""
-        usual = effective(self._usual, {})
+        usual = effective(self._usual, {}, self._places)
         return {name: list(keys) for name, keys in self._keys.items() if keys != usual[name]}

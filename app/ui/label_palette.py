@@ -1,4 +1,4 @@
-"""The palette: every label of the checkpoint with colour, name and key; a search field; rare ones marked."""
+"""The palette: every label with colour, name and key; a search field; the recent ones; rare ones marked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from PySide6.QtWidgets import (
 
 from . import theme
 from .icons import icon, pixmap
-from .patterns import paint_pattern
+from .patterns import paint_swatch
+from .recent_labels import RecentLabels
 from .session import Session
 
 LABEL_ROLE = Qt.ItemDataRole.UserRole + 1
@@ -153,6 +154,7 @@ class LabelPalette(QWidget):
         self.search.textChanged.connect(self._filter.setFilterFixedString)
         self.search.returnPressed.connect(self._take_first)
         self.search.installEventFilter(self)
+        self.recent = RecentLabels(session)
         self.list = QListView()
         self.list.setModel(self._filter)
         self.list.setItemDelegate(_LabelDelegate(self._model, self))
@@ -176,6 +178,7 @@ class LabelPalette(QWidget):
         row = QVBoxLayout()
         row.setContentsMargins(12, 0, 12, 0)
         row.addWidget(self.search)
+        row.addWidget(self.recent)
         layout.addLayout(row)
         layout.addWidget(self._waiting)
         layout.addWidget(self.list, 1)
@@ -272,14 +275,3 @@ class LabelSwatch(QAbstractButton):
         painter.setBrush(QColor(theme.WINDOW))
         painter.drawRoundedRect(QRectF(1.5, 1.5, 25, 25), 5, 5)
         paint_swatch(painter, QRectF(3.5, 3.5, 21, 21), labels[current].color, current)
-
-
-def paint_swatch(painter: QPainter, box: QRectF, color: tuple[int, int, int], label: int) -> None:
-    """A rounded field of a label's colour and pattern with an edge that shows on light and dark."""
-    painter.setBrush(QColor(*color))
-    painter.setPen(QPen(QColor(0, 0, 0, 130), 1))
-    painter.drawRoundedRect(box, 3, 3)
-    paint_pattern(painter, box, label, color)
-    painter.setBrush(Qt.BrushStyle.NoBrush)
-    painter.setPen(QPen(QColor(255, 255, 255, 70), 1))
-    painter.drawRoundedRect(box.adjusted(1, 1, -1, -1), 2, 2)

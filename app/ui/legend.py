@@ -8,7 +8,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from . import theme
-from .label_palette import paint_swatch
+from .patterns import paint_swatch
 from .session import Session
 
 _ROW, _PAD, _WIDTH = 20, 9, 132

@@ -28,28 +28,35 @@ from .help import Help
 from .label_palette import LabelPalette
 from .legend import Legend
 from .message_bar import Kind, MessageBar
+from .place_keys import PlaceKeys
 from .project_files import ProjectController
 from .session import Session
 from .snapping import Snapping
 from .status_bar import StatusBar
 
+_BOTH = ("canvas", "gallery")
 _NEED_A_PHOTO = ("save", "save-as", "export", "clear-paint", "suggest-labels", "uniform-labels")
 _NEED_A_PHOTO += ("load-labels", "save-labels")
 
 
 class MainWindow(QMainWindow):
-    """The editor. open_engine is called in the engine thread. home: where recent files and safety copies are kept;
-    None: nowhere. store: the user's settings; None: the usual ones, kept nowhere."""
+    """The editor. open_engine is called in the engine thread; open_on_cpu too, when the GPU's memory is too small.
+    home: where recent files and safety copies are kept; None: nowhere. store: the user's settings; None: the usual
+    ones, kept nowhere."""
 
     def __init__(
-        self, open_engine: Callable[[], Engine], home: Path | None = None, store: SettingsStore | None = None
+        self,
+        open_engine: Callable[[], Engine],
+        home: Path | None = None,
+        store: SettingsStore | None = None,
+        open_on_cpu: Callable[[], Engine] | None = None,
     ) -> None:
         super().__init__()
         self.setWindowTitle("Scenebrush")
         self.setAcceptDrops(True)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)  # a stray right click must not hide the tools
         self.session = Session(self)
-        self.engine = EngineThread(open_engine, self)
+        self.engine = EngineThread(open_engine, self, open_on_cpu)
         self.tasks = TaskThread("tasks", self)
         self.canvas = Canvas(self.session)
         self.palette_panel = LabelPalette(self.session)
@@ -170,13 +177,19 @@ class MainWindow(QMainWindow):
             Command("cancel", "&Cancel the run", runs.cancel, ("Shift+X",)),
             Command("cancel-all", "Cancel &all runs", runs.cancel_all, ("Ctrl+Shift+X",)),
             None,
-            Command("apply", "&Apply the chosen version", self.gallery.apply_chosen),
+            Command(
+                "apply", "&Apply the chosen version", self.gallery.apply_chosen, ("Enter", "Return"), places=_BOTH
+            ),
             Command("star", "&Star the chosen version", self.gallery.star_chosen, (".",)),
             Command("reroll", "&Re-roll the least likely 20 %", lambda: self.gallery.reroll_chosen(0.2), ("R",)),
             Command("reroll-patch", "Re-roll a &patch…", self.gallery.patch_chosen, ("Shift+R",)),
             Command("uncertainty", "Show or hide the &uncertainty", self.gallery.heat.toggle, ("U",)),
             Command("attention", "Show where the model &looked", runs.toggle_attention, ("Shift+U",)),
-            Command("discard", "D&iscard the chosen version", self.gallery.discard_chosen),
+            Command(
+                "discard", "D&iscard the chosen version", self.gallery.discard_chosen, ("Del",), places=("gallery",)
+            ),
+            None,
+            Command("find", "Search the resul&ts", self.gallery.search.setFocus, ("Ctrl+F",)),
         ])  # fmt: skip
         add.menu("&Help", [
             Command("shortcuts", "&Keyboard and mouse", self.help.show_shortcuts, ("?", "F1")),
@@ -187,10 +200,27 @@ class MainWindow(QMainWindow):
             None,
             Command("about", "&About Scenebrush", self.help.show_about),
         ])  # fmt: skip
+        self._add_place_commands()
         add.label_keys(self.palette_panel.label_in_slot)
         self.options.fill(add)
         self.options.compare.pressed.connect(lambda: canvas.hold_original(True))
         self.options.compare.released.connect(lambda: canvas.hold_original(False))
+
+    def _add_place_commands(self) -> None:
+        canvas, gallery, here = self.canvas, self.gallery, ("gallery",)
+        self.actions_table.add_group("Canvas and gallery", [
+            Command("hold-original", "Show the original while held", _nothing, ("Tab",), places=_BOTH,
+                    hold=canvas.hold_original),
+            Command("hold-hand", "Move the picture while held", _nothing, ("Space",), places=("canvas",),
+                    hold=canvas.hold_hand),
+            Command("version-before", "Version before", lambda: gallery.step(-1), ("Left",), places=here),
+            Command("version-after", "Next version", lambda: gallery.step(1), ("Right",), places=here),
+            Command("run-before", "Earlier run", lambda: gallery.step_run(-1), ("Up",), places=here),
+            Command("run-after", "Later run", lambda: gallery.step_run(1), ("Down",), places=here),
+            Command("tick", "Tick the draft, star the version", gallery.star_chosen, ("Space",), places=here),
+        ])  # fmt: skip
+        canvas.keys = PlaceKeys(self.actions_table, "canvas")
+        gallery.view.keys = PlaceKeys(self.actions_table, "gallery")
 
     def _toggle_paint(self) -> None:
         slider = self.options.paint_opacity
@@ -210,7 +240,6 @@ class MainWindow(QMainWindow):
         session = self.session
         self.canvas.hovered.connect(self.status.show_point)
         self.canvas.view_changed.connect(lambda: self.status.show_view(self.canvas.view))
-        self.gallery.original_held.connect(self.canvas.hold_original)
         self.options.paint_opacity.valueChanged.connect(self._on_opacity)
         self.options.labels_opacity.valueChanged.connect(self._on_opacity)
         self.files.message.connect(self.say)
@@ -220,6 +249,7 @@ class MainWindow(QMainWindow):
         self.files.busy.connect(self._on_busy)
         self.files.exported.connect(lambda _: self._show_title())
         self.generation.message.connect(self.say)
+        self.generation.trouble.connect(self.messages.say)
         self.engine.opened.connect(self._on_engine)
         self.engine.open_failed.connect(self._on_engine_failed)
         session.document_replaced.connect(self._on_document)
@@ -248,6 +278,8 @@ class MainWindow(QMainWindow):
         self.say(Kind.ERROR, f"{text.rstrip('.')}. Photos can be opened and viewed, but not edited.")
 
     def _on_document(self) -> None:
+        if self.messages.offers:
+            self.messages.clear()  # what it offers is about the photo before
         self.status.show_view(self.canvas.view)
         self.status.show_point(None)
         self._count_changed()
@@ -318,6 +350,10 @@ class MainWindow(QMainWindow):
         if event.type() == QEvent.Type.ActivationChange and not self.isActiveWindow():
             self.canvas.hold_original(False)
         super().changeEvent(event)
+
+
+def _nothing() -> None:
+    """What a command does whose key is held: its `hold` does it."""
 
 
 def _dropped(event: QDropEvent) -> Path | None:

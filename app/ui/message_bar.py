@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
@@ -24,6 +24,8 @@ _LOOK = {
     Kind.ERROR: ("warning", theme.ERROR, "#3d2a28"),
 }
 _INFO_SECONDS = 7
+MAX_ACTIONS = 3
+Action = tuple[str, Callable[[], object]]  # text of a button and what it does
 
 
 class MessageBar(QFrame):
@@ -38,9 +40,12 @@ class MessageBar(QFrame):
         self.text.setTextFormat(Qt.TextFormat.PlainText)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-        self.action = QPushButton()
-        self._on_action: Callable[[], None] | None = None
-        self.action.clicked.connect(self._act)
+        self.buttons: list[QPushButton] = []
+        self._actions: Sequence[Action] = ()
+        for place in range(MAX_ACTIONS):
+            button = QPushButton()
+            button.clicked.connect(lambda _=False, place=place: self._act(place))
+            self.buttons.append(button)
         close = QToolButton()
         close.setIcon(icon("close", theme.QUIET))
         close.setToolTip("Close this message")
@@ -51,7 +56,8 @@ class MessageBar(QFrame):
         layout.setSpacing(10)
         layout.addWidget(self._icon)
         layout.addWidget(self.text, 1)
-        layout.addWidget(self.action)
+        for button in self.buttons:
+            layout.addWidget(button)
         layout.addWidget(close)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -59,17 +65,16 @@ class MessageBar(QFrame):
         self.kind = Kind.INFO
         self.hide()
 
-    def say(
-        self, kind: Kind, text: str, action: str = "", on_action: Callable[[], None] | None = None, sticky: bool = False
-    ) -> None:
-        """Show a message, with a button when `action` names one."""
+    def say(self, kind: Kind, text: str, actions: Sequence[Action] = (), sticky: bool = False) -> None:
+        """Show a message with a button for each of at most MAX_ACTIONS actions; sticky: also an info stays."""
         self.kind = kind
         name, color, ground = _LOOK[kind]
         self._icon.setPixmap(pixmap(name, 20, self.devicePixelRatioF(), color))
         self.text.setText(text)
-        self.action.setText(action)
-        self.action.setVisible(bool(action))
-        self._on_action = on_action
+        self._actions = actions[:MAX_ACTIONS]
+        for place, button in enumerate(self.buttons):
+            button.setVisible(place < len(self._actions))
+            button.setText(self._actions[place][0] if place < len(self._actions) else "")
         self.setStyleSheet(
             f"#message {{ background: {ground}; border: none; border-bottom: 1px solid {theme.LINE};"
             f" border-left: 3px solid {color}; }}"
@@ -79,13 +84,17 @@ class MessageBar(QFrame):
         if kind is Kind.INFO and not sticky:
             self._timer.start(_INFO_SECONDS * 1000)
 
+    @property
+    def offers(self) -> bool:
+        """Whether a message with buttons is shown."""
+        return bool(self._actions)
+
     def clear(self) -> None:
         self._timer.stop()
-        self._on_action = None
+        self._actions = ()
         self.hide()
 
-    def _act(self) -> None:
-        act = self._on_action
+    def _act(self, place: int) -> None:
+        _, act = self._actions[place]
         self.clear()
-        if act is not None:
-            act()
+        act()

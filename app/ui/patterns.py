@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from PySide6.QtCore import QRectF
-from PySide6.QtGui import QBrush, QImage, QPainter
+from PySide6.QtCore import QRectF, Qt
+from PySide6.QtGui import QBrush, QColor, QImage, QPainter, QPen
 
 from .images import argb_image, premultiplied
 
@@ -58,6 +58,17 @@ def paint_pattern(painter: QPainter, box: QRectF, label: int, color: tuple[int, 
     painter.setBrushOrigin(box.topLeft())
     painter.fillRect(box.adjusted(1, 1, -1, -1), brush)
     painter.restore()
+
+
+def paint_swatch(painter: QPainter, box: QRectF, color: tuple[int, int, int], label: int) -> None:
+    """A rounded field of a label's colour and pattern with an edge that shows on light and dark."""
+    painter.setBrush(QColor(*color))
+    painter.setPen(QPen(QColor(0, 0, 0, 130), 1))
+    painter.drawRoundedRect(box, 3, 3)
+    paint_pattern(painter, box, label, color)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.setPen(QPen(QColor(255, 255, 255, 70), 1))
+    painter.drawRoundedRect(box.adjusted(1, 1, -1, -1), 2, 2)
 
 
 @cache

@@ -101,7 +101,8 @@ class Preferences(QDialog):
     def _keyboard(self, settings: Settings) -> QWidget:
         page = QWidget()
         names = [name for group in self._actions.groups.values() for name in group]
-        self.keys = KeyTable(self._actions.titles, self._actions.usual, settings.shortcuts)
+        actions = self._actions
+        self.keys = KeyTable(actions.titles, actions.usual, settings.shortcuts, actions.places)
         self.search = QLineEdit()
         self.search.setPlaceholderText("Search commands")
         self.search.setAccessibleName("Search commands")

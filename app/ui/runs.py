@@ -5,7 +5,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
+import cv2
 import numpy as np
 
 from app.document.document import Document
@@ -29,7 +31,7 @@ class RunKind(enum.StrEnum):
 
 @dataclass(eq=False)
 class Entry:
-    """One candidate in the gallery. picture: its crop (h, w, 3) uint8. step: the undo step that applied it.
+    """One candidate in the gallery. picture: its crop (h, w, 3) uint8 sRGB. step: the undo step that applied it.
 
     starred: the user marked it. ticked: a draft that is to be drawn in full.
     """
@@ -46,7 +48,7 @@ class Run:
     """One job as the gallery shows it. paint: of its request. entries: ranked, best first.
 
     count: candidates asked for. window: as in EditRequest. before: the labels before the edit, packed (`packed`);
-    with them more of the run can be drawn without keeping a copy of the photo. previews: crops (h, w, 3) uint8 of
+    with them more of the run can be drawn without keeping a copy of the photo. previews: crops (h, w, 3) uint8 sRGB of
     candidates that are not finished yet, by candidate number.
     """
 
@@ -80,6 +82,11 @@ class Run:
         """What was asked, on the picture as it is now."""
         labels = unpacked(self.before, self.paint.shape)
         return EditRequest(document.lend_picture(), labels, self.paint, self.settings, self.window)
+
+    @cached_property
+    def labels(self) -> list[int]:
+        """The painted labels, most painted first."""
+        return painted_labels(self.paint)
 
     @property
     def missing(self) -> int:
@@ -122,7 +129,8 @@ class Run:
 
     def _thumbnail(self, patches: Sequence[Patch], document: Document) -> np.ndarray:
         region = document.region_with(patches, self.paint, self.crop)
-        return reduced(region, max(0, (region.shape[1] // _KEPT_WIDTH).bit_length() - 1))
+        small = reduced(region, max(0, (region.shape[1] // _KEPT_WIDTH).bit_length() - 1))
+        return document.photo.screen_colors.convert(small)
 
     def discard(self, entry: Entry) -> None:
         self.entries.remove(entry)
@@ -132,6 +140,12 @@ class Run:
         """The candidate of this run that is in the picture; state: the document's `picture_state`."""
         steps = [entry for entry in self.entries if entry.step in state]
         return max(steps, key=lambda entry: state.index(entry.step), default=None)  # type: ignore[arg-type]
+
+
+def painted_labels(paint: np.ndarray) -> list[int]:
+    """The labels in a paint (H, W) uint8, most painted first."""
+    counts = cv2.calcHist([paint], [0], None, [256], [0, 256]).ravel()[:NOT_PAINTED]
+    return [int(label) for label in np.argsort(-counts, kind="stable") if counts[label]]
 
 
 def pruned(runs: list[Run]) -> list[Run]:

@@ -44,6 +44,7 @@ class Session(QObject):
     tool_changed = Signal(object)  # Tool
     brush_size_changed = Signal(int)
     label_changed = Signal(int)
+    label_used = Signal(int)  # something was painted with it
     snap_changed = Signal(bool)
     hidden_changed = Signal()
     guard_changed = Signal()  # what may be painted over: `only_over`, `locked`
@@ -195,7 +196,7 @@ class Session(QObject):
         """Close the drag: it becomes one undo step."""
         stroke, self._stroke = self._stroke, None
         if stroke is not None:
-            self._push(stroke.finish(), announce=False)
+            self._push(stroke.finish(), announce=False, painted=stroke.value)
 
     def abort_stroke(self) -> None:
         """Take the drag back as if it had never been."""
@@ -209,7 +210,8 @@ class Session(QObject):
         if document is None or self.label_set is None or not (0 <= x < document.bounds.width):
             return
         if 0 <= y < document.bounds.height:
-            self._push(document.fill(x, y, self.label, f"Fill with {self.label_name(self.label)}"))
+            step = document.fill(x, y, self.label, f"Fill with {self.label_name(self.label)}")
+            self._push(step, painted=self.label)
 
     def paint_outline(self, corners: Sequence[Point], erase: bool) -> None:
         """Paint the inside of a lasso, or erase the paint in it."""
@@ -218,7 +220,7 @@ class Session(QObject):
         value, name = (
             (NOT_PAINTED, "Erase a shape") if erase else (self.label, f"Shape of {self.label_name(self.label)}")
         )
-        self._push(self.document.paint_polygon(corners, value, name))
+        self._push(self.document.paint_polygon(corners, value, name), painted=value)
 
     def clear_paint(self) -> None:
         if self.document is not None:
@@ -252,14 +254,19 @@ class Session(QObject):
             self.undo_stack.redo()
             self.settled.emit()
 
-    def _push(self, step: Step | None, announce: bool = True) -> None:
-        """Remember a step that was just made; `announce` when its pixels are news to the canvas."""
+    def _push(self, step: Step | None, announce: bool = True, painted: int = NOT_PAINTED) -> None:
+        """Remember a step that was just made; `announce` when its pixels are news to the canvas.
+
+        painted: the label that it painted with; NOT_PAINTED for all other steps.
+        """
         if step is None or self.document is None:
             return
         self.undo_stack.push(_StepCommand(self, self.document, step))
         if announce:
             self.pixels_changed.emit(step.rect, step.layers)
         self.settled.emit()
+        if painted != NOT_PAINTED:
+            self.label_used.emit(painted)
 
 
 class _StepCommand(QUndoCommand):

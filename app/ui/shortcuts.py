@@ -12,14 +12,11 @@ _MOUSE = (
     ("Left drag", "Use the tool"),
     ("Shift + click", "Straight line from the last stroke"),
     ("Alt + click", "Pick the label under the mouse"),
-    ("Space + drag", "Move the picture; also the middle button"),
+    ("Middle button", "Move the picture"),
     ("Wheel", "Move the picture; sideways with Shift"),
     ("Ctrl + wheel", "Zoom at the mouse"),
     ("Ctrl + close a lasso", "Erase its inside"),
-    ("Hold Tab", "Show the original photo"),
     ("Esc", "Take the stroke back, leave a preview"),
-    ("Enter", "Apply the version shown"),
-    ("Arrow keys", "Choose a version in the gallery"),
 )
 _COLUMNS = 3
 _KEY_WIDTH = 130
@@ -54,7 +51,7 @@ class ShortcutSheet(QDialog):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 10, 10, 10)
         layout.addWidget(area)
-        self.resize(1160, 640)
+        self.resize(1240, 640)
 
 
 def _rows(actions: Actions, names: list[str]) -> list[tuple[str, str]]:

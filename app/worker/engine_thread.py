@@ -15,7 +15,7 @@ import numpy as np
 from PySide6.QtCore import QObject, QThread, Signal
 
 from models.config import GUIDE_RESOLUTION
-from models.errors import ScenebrushError
+from models.errors import DeviceError, ScenebrushError
 from models.request import Cancelled, Candidate, EditRequest, Progress
 
 from .jobs import Attention, Engine, EngineInfo, Found, Job, JobEnd, JobProgress, JobState, Suggestion, frozen_candidate
@@ -43,10 +43,16 @@ class EngineThread(QThread):
     candidate_found = Signal(object)  # Found
     job_ended = Signal(object)  # JobEnd
 
-    def __init__(self, open_engine: Callable[[], Engine], parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        open_engine: Callable[[], Engine],
+        parent: QObject | None = None,
+        open_on_cpu: Callable[[], Engine] | None = None,
+    ) -> None:
         super().__init__(parent)
         self.setObjectName("engine")
         self._open_engine = open_engine
+        self._open_on_cpu = open_on_cpu
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._engine: Engine | None = None
         self._current: Job | None = None
@@ -57,6 +63,17 @@ class EngineThread(QThread):
     def engine(self) -> Engine | None:
         """The engine once it has opened; from other threads only its cheap, pure methods may be called."""
         return self._engine
+
+    @property
+    def can_use_cpu(self) -> bool:
+        """Whether the engine is on a GPU and could be opened on the CPU instead."""
+        return self._open_on_cpu is not None and self._engine is not None and self._engine.on_cuda
+
+    def use_cpu(self) -> None:
+        """Close the engine and open it on the CPU, before the work that is handed in from now on; see `can_use_cpu`."""
+        opening = self._open_on_cpu
+        if opening is not None:
+            self._work.put(lambda: self._open(opening))
 
     def suggest_labels(self, number: int, photo: np.ndarray) -> None:
         """Ask for a label map of (H, W, 3) uint8; only the newest wish is worked on."""
@@ -87,15 +104,19 @@ class EngineThread(QThread):
 
     def run(self) -> None:
         _yield_to_the_gui()
+        self._open(self._open_engine)
+        while (work := self._work.get()) is not None and not self._stopping:
+            work()
+            del work  # it holds a request; do not keep it while waiting
+
+    def _open(self, opening: Callable[[], Engine]) -> None:
+        self._engine = None  # it goes first: there may be no room for two
         try:
-            self._engine = engine = self._open_engine()
+            self._engine = engine = opening()
         except Exception as error:
             self.open_failed.emit(_one_line(error, "The model could not be opened"))
         else:
             self.opened.emit(EngineInfo(engine.label_set, engine.device_line, tuple(engine.resolutions)))
-        while (work := self._work.get()) is not None and not self._stopping:
-            work()
-            del work  # it holds a request; do not keep it while waiting
 
     def _suggest(self, number: int, photo: np.ndarray) -> None:
         if self._engine is None or number != self._wanted_suggestion:
@@ -128,7 +149,7 @@ class EngineThread(QThread):
         started = time.perf_counter()
         self._current = job
         self.job_started.emit(job.number)
-        message = ""
+        message, too_large = "", None
         try:
             if self._stopping:
                 job.cancel.cancel()
@@ -138,8 +159,9 @@ class EngineThread(QThread):
             state = JobState.CANCELLED
         except Exception as error:
             state, message = JobState.FAILED, _one_line(error, "The edit failed")
+            too_large = job.request if isinstance(error, DeviceError | MemoryError) else None
         self._current = None
-        self.job_ended.emit(JobEnd(job.number, state, message, time.perf_counter() - started))
+        self.job_ended.emit(JobEnd(job.number, state, message, time.perf_counter() - started, too_large))
 
     def _draw(self, job: Job) -> None:
         if self._engine is None:

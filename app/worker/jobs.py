@@ -18,6 +18,7 @@ class Engine(Protocol):
 
     label_set: LabelSet
     device_line: str
+    on_cuda: bool
     resolutions: tuple[int, ...]
 
     def suggest_labels(self, photo: np.ndarray) -> np.ndarray: ...
@@ -76,12 +77,16 @@ class JobProgress:
 
 @dataclass(frozen=True)
 class JobEnd:
-    """The one terminal report of a job. message: one line for the user when it failed. seconds: time it ran."""
+    """The one terminal report of a job. message: one line for the user when it failed. seconds: time it ran.
+
+    too_large: the request when memory ran out, so that it can be tried again with less; else None.
+    """
 
     job: int
     state: JobState
     message: str = ""
     seconds: float = 0.0
+    too_large: EditRequest | None = None
 
 
 @dataclass(frozen=True, eq=False)

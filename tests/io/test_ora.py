@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
+from PySide6.QtGui import QColorSpace
 
 from app.io.errors import ExportError
 from app.io.ora import encode_ora, save_ora
 from app.io.photo import Photo, decode_photo
+from app.io.screen_colors import ScreenColors
 
 COLORS = np.array([(1, 2, 3), (40, 90, 180)], np.uint8)
 
@@ -61,6 +65,20 @@ def test_that_the_edit_over_the_original_is_the_picture_bit_for_bit(kind: type) 
     assert np.array_equal(image(pack, "mergedimage.png"), picture)
     assert hidden["visibility"] == "hidden" and hidden["name"] == "Label map"
     assert np.array_equal(image(pack, hidden["src"]), COLORS[labels])
+
+
+def profile_of(pack: zipfile.ZipFile, name: str) -> bytes | None:
+    return Image.open(io.BytesIO(pack.read(name))).info.get("icc_profile")
+
+
+def test_that_sixteen_bit_layers_say_their_profile_so_that_krita_need_not_ask() -> None:
+    source = photo(np.uint16)
+    pack, (_, edit, original) = opened(encode_ora(*edited(source)[:2], source, edited(source)[2], COLORS))
+    for name in (edit["src"], original["src"], "mergedimage.png"):
+        assert ScreenColors(profile_of(pack, name)).plain and profile_of(pack, name), "without one it is sRGB"
+    own = replace(source, icc=bytes(QColorSpace(QColorSpace.NamedColorSpace.DisplayP3).iccProfile().data()))
+    pack, (_, edit, original) = opened(encode_ora(*edited(own)[:2], own, edited(own)[2], COLORS))
+    assert profile_of(pack, original["src"]) == profile_of(pack, edit["src"]) == own.icc
 
 
 def test_that_the_file_is_laid_out_as_the_specification_says() -> None:

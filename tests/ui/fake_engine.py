@@ -53,6 +53,7 @@ class FakeEngine:
     suggestion_seconds: float = 0.0
     label_set: LabelSet = LABELS
     device_line: str = "CPU, 2 threads (no CUDA device found)"
+    on_cuda: bool = False
     resolutions: tuple[int, ...] = (256, 512, 1024)
     runs: list[EditRequest] = field(default_factory=list)
 

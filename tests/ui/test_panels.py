@@ -5,10 +5,14 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
+from app.io.settings import SettingsStore
 from app.ui.generate_panel import Estimate
 from app.ui.label_palette import LABEL_ROLE
 from app.ui.message_bar import Kind
+from app.ui.recent_labels import SHOWN
+from app.ui.session import Tool
 from models.request import Window
+from tests.ui.window_fixtures import drag
 
 
 def test_that_search_finds_labels_and_enter_takes_the_first(open_window) -> None:
@@ -30,6 +34,51 @@ def test_that_a_click_takes_a_label_and_rare_ones_say_so(open_window) -> None:
     QTest.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, spot)
     assert window.session.label == model.index(row, 0).data(LABEL_ROLE)
     assert "Rare" in model.index(row, 0).data(Qt.ItemDataRole.ToolTipRole)
+
+
+def paint_with(window, *names: str) -> None:
+    for name in names:
+        window.session.set_label(window.session.label_set.index(name))
+        drag(window.canvas, (100, 100), (150, 120))
+
+
+def test_that_labels_painted_with_stand_in_the_recent_row_and_a_click_takes_one_up(open_window, photo_file) -> None:
+    window = open_window(photo=photo_file)
+    recent = window.palette_panel.recent
+    assert not recent.isVisible()
+    paint_with(window, "lake", "tree")
+    window.session.set_label(window.session.label_set.index("snow"))
+    assert recent.isVisible() and recent.names == ["tree", "lake"], "what was only chosen was not used"
+    QTest.mouseClick(recent.buttons[1], Qt.MouseButton.LeftButton)
+    assert window.session.label_name(window.session.label) == "lake"
+    assert "lake" in recent.buttons[1].toolTip()
+    window.grab()
+
+
+def test_that_recent_labels_keep_their_place_and_the_longest_unused_one_leaves(open_window, photo_file) -> None:
+    window = open_window(photo=photo_file)
+    names = ["lake", "tree", "snow", "sand", "grass"]
+    paint_with(window, *names)
+    recent = window.palette_panel.recent
+    assert recent.names == names[::-1] and len(names) == SHOWN
+    paint_with(window, "lake")
+    assert recent.names == names[::-1], "going back to a label moves nothing"
+    paint_with(window, "river")
+    assert recent.names == ["river", "grass", "sand", "snow", "lake"]
+    window.session.set_tool(Tool.ERASER)
+    drag(window.canvas, (100, 100), (150, 120))
+    assert recent.names[0] == "river", "the eraser paints with no label"
+
+
+def test_that_recent_labels_outlive_a_restart_and_unknown_ones_are_not_shown(open_window, photo_file, tmp_path) -> None:
+    window = open_window(photo=photo_file, store=SettingsStore(tmp_path / "settings.json"))
+    paint_with(window, "lake", "tree")
+    window.close()
+    store = SettingsStore(tmp_path / "settings.json")
+    store.settings.recent_labels.insert(0, "of another checkpoint")
+    again = open_window(store=store)
+    again.help.start()
+    assert [again.session.label_name(b.label) for b in again.palette_panel.recent.buttons] == ["tree", "lake"]
 
 
 def test_that_the_estimate_says_windows_tokens_and_time(open_window) -> None:
@@ -54,7 +103,10 @@ def test_that_top_k_zero_means_all_and_settings_are_taken_over(open_window) -> N
 def test_that_messages_can_offer_an_action_and_be_closed(open_window) -> None:
     messages = open_window().messages
     done = []
-    messages.say(Kind.WARNING, "Something", "Do it", lambda: done.append(1))
-    QTest.mouseClick(messages.action, Qt.MouseButton.LeftButton)
-    assert done == [1]
+    messages.say(Kind.WARNING, "Something", [("Do it", lambda: done.append(1)), ("Leave it", lambda: done.append(2))])
+    assert [button.text() for button in messages.buttons if button.isVisible()] == ["Do it", "Leave it"]
+    QTest.mouseClick(messages.buttons[1], Qt.MouseButton.LeftButton)
+    assert done == [2]
     assert not messages.isVisible()
+    messages.say(Kind.WARNING, "Something else")
+    assert not any(button.isVisible() for button in messages.buttons), "those of the message before are gone"

@@ -52,7 +52,7 @@ def test_that_a_saved_project_opens_as_it_was(open_window, photo_file, qtbot, tm
     restored = other.generation.runs[0]
     assert [e.candidate.seed for e in restored.entries] == [e.candidate.seed for e in run.entries]
     assert [e.starred for e in restored.entries] == [e.starred for e in run.entries] and restored.entries[0].starred
-    assert other.gallery.model.applied is restored.entries[0]
+    assert other.gallery.model.applied == [restored.entries[0]]
     assert "0 px changed outside the paint" in other.status.locality.text()
     other.grab()
 

@@ -13,13 +13,15 @@ from app.ui.keys import RESERVED, KeyTable, effective, portable
 from app.ui.preferences import Preferences
 from app.ui.session import Tool
 from app.ui.shortcuts import ShortcutSheet
+from tests.ui.test_generating import finished, paint_and_generate
+from tests.ui.window_fixtures import WAIT
 
 USUAL = {"brush": ("B",), "eraser": ("E",), "redo": ("Ctrl+Shift+Z", "Ctrl+Y"), "about": ()}
 TITLES = {name: name.title() for name in USUAL}
 
 
 def table(**changed: list[str]) -> KeyTable:
-    return KeyTable(TITLES, USUAL, changed)
+    return KeyTable(TITLES, USUAL, changed, {})
 
 
 def keys_are_apart(keys: dict[str, tuple[str, ...]]) -> bool:
@@ -41,7 +43,7 @@ def test_that_a_second_key_is_refused_until_its_command_lets_go() -> None:
 
 
 @pytest.mark.parametrize("key", RESERVED)
-def test_that_keys_of_the_canvas_and_the_gallery_cannot_be_taken(key: str) -> None:
+def test_that_the_keys_that_always_leave_cannot_be_taken(key: str) -> None:
     assert portable(key) == key, "named as Qt does"
     assert RESERVED[key] in table().assign("brush", key)
 
@@ -58,7 +60,7 @@ def test_that_only_what_differs_is_kept_and_reset_forgets_it() -> None:
 
 
 def test_that_the_users_key_goes_before_a_usual_one_and_nonsense_does_nothing() -> None:
-    keys = effective(USUAL, {"about": ["E", "Tab"], "brush": ["no such key", "Q"], "gone": ["F5"]})
+    keys = effective(USUAL, {"about": ["E", "Esc"], "brush": ["no such key", "Q"], "gone": ["F5"]}, {})
     assert keys["about"] == ("E",) and keys["eraser"] == (), "as after an update that brings a new usual key"
     assert keys["brush"] == ("Q",) and "gone" not in keys and keys_are_apart(keys)
 
@@ -119,7 +121,7 @@ def test_that_keys_can_be_exchanged_and_put_back(dialog) -> None:
 def test_that_no_usual_key_is_given_twice_or_reserved(open_window) -> None:
     actions = open_window().actions_table
     usual = {name: tuple(portable(key) for key in keys) for name, keys in actions.usual.items()}
-    assert effective(usual, {}) == usual
+    assert effective(usual, {}, actions.places) == usual
 
 
 def test_that_the_sheet_shows_every_command_with_its_key(open_window) -> None:
@@ -183,3 +185,100 @@ def test_that_the_question_mark_shows_the_sheet(open_window, monkeypatch) -> Non
     window = open_window()
     QTest.keyClick(window, Qt.Key.Key_Question)
     assert shown == ["Keyboard and mouse"]
+
+
+# keys of the canvas and the gallery ---------------------------------------------------------------------------------
+
+
+def with_keys(open_window, photo, **keys: str):
+    store = SettingsStore()
+    store.settings = Settings(shortcuts={name.replace("_", "-"): [key] for name, key in keys.items()})
+    return open_window(photo=photo, store=store)
+
+
+def test_that_the_keys_of_the_gallery_can_be_changed(open_window, photo_file, qtbot) -> None:
+    window = with_keys(
+        open_window, photo_file, version_after="N", version_before="Shift+N", apply="A", discard="F8", tick="T",
+        run_before="PgUp",
+    )  # fmt: skip
+    for _ in range(2):
+        paint_and_generate(window, qtbot, 3)
+        qtbot.waitUntil(lambda: finished(window), timeout=WAIT)
+    gallery, view = window.gallery, window.gallery.view
+    first, second, _ = gallery.run.entries
+    for old in (Qt.Key.Key_Right, Qt.Key.Key_Delete, Qt.Key.Key_Space, Qt.Key.Key_Up, Qt.Key.Key_Return):
+        QTest.keyClick(view, old)
+    assert gallery.chosen is first and len(gallery.run.entries) == 3 and not first.starred
+    assert gallery.run is window.generation.runs[1] and not window.session.document.unexported
+    QTest.keyClick(view, Qt.Key.Key_N)
+    assert gallery.chosen is second
+    QTest.keyClick(view, Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
+    QTest.keyClick(view, Qt.Key.Key_T)
+    assert gallery.chosen is first and first.starred
+    QTest.keyClick(view, Qt.Key.Key_F8)
+    assert first not in gallery.run.entries and gallery.chosen is second
+    assert "(F8)" in gallery.discard_button.toolTip() and "A applies" in window.canvas._caption
+    QTest.keyClick(window.canvas, Qt.Key.Key_A)
+    assert window.session.document.unexported
+    QTest.keyClick(view, Qt.Key.Key_PageUp)
+    assert gallery.run is window.generation.runs[0]
+
+
+def test_that_the_usual_keys_of_the_gallery_do_what_the_sheet_says(open_window, photo_file, qtbot) -> None:
+    window = open_window(photo=photo_file)
+    for _ in range(2):
+        paint_and_generate(window, qtbot, 2)
+        qtbot.waitUntil(lambda: finished(window), timeout=WAIT)
+    gallery, view = window.gallery, window.gallery.view
+    QTest.keyClick(view, Qt.Key.Key_Space)
+    assert gallery.run.entries[0].starred
+    QTest.keyClick(view, Qt.Key.Key_Right)
+    QTest.keyClick(view, Qt.Key.Key_Right)
+    assert gallery.chosen is gallery.run.entries[1], "the last one stays chosen"
+    QTest.keyClick(view, Qt.Key.Key_Up)
+    assert gallery.run is window.generation.runs[0]
+    QTest.keyClick(view, Qt.Key.Key_Down)
+    assert gallery.run is window.generation.runs[1]
+
+
+def test_that_the_keys_to_hold_can_be_changed_and_end_when_the_focus_goes(open_window, photo_file) -> None:
+    window = with_keys(open_window, photo_file, hold_original="O", hold_hand="F6")
+    canvas = window.canvas
+    canvas.setFocus()
+    QTest.keyPress(canvas, Qt.Key.Key_Space)
+    assert not canvas._space
+    QTest.keyPress(canvas, Qt.Key.Key_F6, Qt.KeyboardModifier.ShiftModifier)
+    assert canvas._space, "also while another key is down for something else"
+    QTest.keyRelease(canvas, Qt.Key.Key_F6)
+    QTest.keyPress(canvas, Qt.Key.Key_O)
+    assert canvas._original_held and not canvas._space
+    assert "(O)" in window.options.compare.toolTip()
+    window.palette_panel.search.setFocus()
+    assert not canvas._original_held
+    QTest.keyPress(window.gallery.view, Qt.Key.Key_O)
+    assert canvas._original_held
+    QTest.keyRelease(window.gallery.view, Qt.Key.Key_O)
+    assert not canvas._original_held
+
+
+def test_that_one_key_may_serve_the_canvas_and_the_gallery_but_not_both_and_the_window() -> None:
+    usual = {"hand": ("Space",), "tick": ("Space",), "apply": ("Enter",), "brush": ("B",)}
+    places = {"hand": ("canvas",), "tick": ("gallery",), "apply": ("canvas", "gallery")}
+    keys = KeyTable({name: name.title() for name in usual}, usual, {}, places)
+    assert keys.keys("hand") == keys.keys("tick") == ("Space",)
+    assert "Hand" in keys.assign("brush", "Space"), "a key of the window would count there too"
+    assert "Tick" in keys.assign("apply", "Space") or "Hand" in keys.assign("apply", "Space")
+    assert keys.assign("tick", "Q") == "" and keys.assign("hand", "Q") == ""
+    assert "Brush" in keys.assign("tick", "B")
+
+
+def test_that_typing_in_a_field_uses_no_key_of_the_gallery(open_window, photo_file, qtbot) -> None:
+    window = open_window(photo=photo_file)
+    paint_and_generate(window, qtbot, 2)
+    qtbot.waitUntil(lambda: finished(window), timeout=WAIT)
+    search = window.gallery.search
+    search.setFocus()
+    search.setText("lakes")
+    for key in (Qt.Key.Key_Left, Qt.Key.Key_Delete, Qt.Key.Key_Space):
+        QTest.keyClick(search, key)
+    assert search.text() == "lake " and len(window.gallery.run.entries) == 2

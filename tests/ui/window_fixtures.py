@@ -60,9 +60,10 @@ def open_window(qapp: QApplication, qtbot, monkeypatch) -> Iterator[OpenWindow]:
         wait: bool = True,
         home: Path | None = None,
         store: SettingsStore | None = None,
+        open_on_cpu: Callable[[], Engine] | None = None,
     ) -> MainWindow:
         chosen = FakeEngine() if engine is None else engine
-        window = MainWindow(open_engine or (lambda: chosen), home, store)
+        window = MainWindow(open_engine or (lambda: chosen), home, store, open_on_cpu)
         windows.append(window)
         window.resize(1200, 800)
         window.show()
