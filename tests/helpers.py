@@ -149,10 +149,10 @@ def tiny_networks(config: ModelConfig | None = None, seed: int = 0) -> Networks:
 
 
 def tiny_editor(
-    semantics: Semantics = Semantics.CLEAN, seed: int = 0, config: ModelConfig | None = None
+    semantics: Semantics = Semantics.CLEAN, seed: int = 0, config: ModelConfig | None = None, device: str = "cpu"
 ) -> SceneEditor:
-    """A SceneEditor on the CPU over random weights."""
-    return SceneEditor(tiny_networks(config or tiny_config(semantics), seed), LABEL_SET, choose_device("cpu"), "tiny")
+    """A SceneEditor over random weights."""
+    return SceneEditor(tiny_networks(config or tiny_config(semantics), seed), LABEL_SET, choose_device(device), "tiny")
 
 
 def save_tiny_checkpoint(folder: Path, config: ModelConfig | None = None, seed: int = 0) -> Path:
