@@ -120,9 +120,9 @@ def _edit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", type=int, help="keep the N most likely candidates")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--temperature", type=float, default=1.0)
-    parser.add_argument("--top-k", type=int, default=100)
+    parser.add_argument("--top-k", type=int, help="draw from the K most likely tokens (default 300)")
     parser.add_argument("--label-strength", type=float, metavar="S", help="1 (as learned) to 10 (default 1.5)")
-    parser.add_argument("--sketch-strength", type=float, metavar="S", help="how closely 512 px follows 256 (default 1)")
+    parser.add_argument("--sketch-strength", type=float, metavar="S", help="how closely 512 follows 256 (default 0.4)")
     parser.add_argument("--outline", type=float, metavar="A", help="0: as painted, 1: natural (default), up to 4")
     parser.add_argument("--draft", action="store_true", help="only the guide's quick sketches at 256")
     parser.add_argument("--window", choices=("auto", "256", "512", "1024"), default="auto")
@@ -210,7 +210,7 @@ def _edit(options: argparse.Namespace) -> int:
     if options.mask is not None and options.label is None:
         raise RequestError("--mask needs --label NAME, the label to paint; see `scenebrush labels`")
     _threads(options)
-    from models.request import LABEL_STRENGTH, OUTLINE, SKETCH_STRENGTH, SamplingSettings
+    from models.request import LABEL_STRENGTH, OUTLINE, SKETCH_STRENGTH, TOP_K, SamplingSettings
 
     from .headless import EditFiles, edit
     from .progress_bar import ProgressBar
@@ -220,7 +220,7 @@ def _edit(options: argparse.Namespace) -> int:
         keep=options.keep,
         seed=options.seed,
         temperature=options.temperature,
-        top_k=options.top_k,
+        top_k=TOP_K if options.top_k is None else options.top_k,
         label_strength=LABEL_STRENGTH if options.label_strength is None else options.label_strength,
         sketch_strength=SKETCH_STRENGTH if options.sketch_strength is None else options.sketch_strength,
         outline=OUTLINE if options.outline is None else options.outline,

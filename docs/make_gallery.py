@@ -23,6 +23,7 @@ from models.request import (  # noqa: E402
     NOT_PAINTED,
     OUTLINE,
     SKETCH_STRENGTH,
+    TOP_K,
     EditRequest,
     SamplingSettings,
 )
@@ -79,7 +80,7 @@ def row(editor: SceneEditor, folder: Path, case: Case) -> np.ndarray:
     wanted = np.isin(labels, [names.index(name) for name in case.old]) & (inside > 0)
     paint = np.where(wanted, names.index(case.new), NOT_PAINTED).astype(np.uint8)
     settings = SamplingSettings(
-        VERSIONS, seed=1, label_strength=LABEL_STRENGTH, sketch_strength=SKETCH_STRENGTH, outline=OUTLINE
+        VERSIONS, seed=1, label_strength=LABEL_STRENGTH, sketch_strength=SKETCH_STRENGTH, outline=OUTLINE, top_k=TOP_K
     )
     ranked = rank(list(editor.run(EditRequest(photo, labels, paint, settings, 512))))
     shown = photo.copy()

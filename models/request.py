@@ -11,7 +11,7 @@ import numpy as np
 from .errors import RequestError
 
 # What editor and command line use (docs/training-log.md has the figures).
-LABEL_STRENGTH, SKETCH_STRENGTH, OUTLINE = 1.5, 1.0, 1.0
+LABEL_STRENGTH, SKETCH_STRENGTH, OUTLINE, TOP_K = 1.5, 0.4, 1.0, 300
 BATCH = 4  # candidates drawn side by side; larger batches gain little on a CPU and delay the first result
 NOT_PAINTED = 255  # value of `EditRequest.paint` where nothing was painted
 

@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from models.request import LABEL_STRENGTH, OUTLINE, SKETCH_STRENGTH, SamplingSettings, Window
+from models.request import LABEL_STRENGTH, OUTLINE, SKETCH_STRENGTH, TOP_K, SamplingSettings, Window
 
 from .icons import icon
 from .queue_list import QueueList
@@ -73,7 +73,7 @@ class GeneratePanel(QWidget):
         self.temperature.setSingleStep(0.05)
         self.temperature.setValue(1.0)
         self.temperature.setToolTip("Below 1: safer and plainer. Above 1: bolder and rougher")
-        self.top_k = _spin(0, 4096, 100, "Draw each token from the k most likely ones only")
+        self.top_k = _spin(0, 4096, TOP_K, "Draw each token from the k most likely ones only")
         self.top_k.setSpecialValueText(_ALL)
         self.strength = QDoubleSpinBox()
         self.strength.lineEdit().setTextMargins(*FIELD_MARGINS)
