@@ -262,7 +262,7 @@ def _segment(options: argparse.Namespace) -> int:
     photo = load_photo(options.photo)
     engine = _engine(options)
     colors = np.array([label.color for label in engine.label_set.labels], np.uint8)
-    save_index_map(options.out, engine.suggest_labels(photo.rgb8), colors)
+    save_index_map(options.out, engine.suggest_labels(photo.screen_colors.convert(photo.rgb8)), colors)
     return 0
 
 

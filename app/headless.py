@@ -119,11 +119,11 @@ def edit(
         paint = read_paint(files, photo.size, engine.label_set)
         if labels is None:
             began = time.perf_counter()
-            labels = engine.suggest_labels(photo.rgb8)
+            labels = engine.suggest_labels(photo.screen_colors.convert(photo.rgb8))
             timings["segment"] = time.perf_counter() - began
         else:
             _check_range(labels, engine.label_set, files.labels or files.photo)
-        request = EditRequest(photo.rgb8, labels, paint, settings, window, draft)
+        request = EditRequest(photo.rgb8, labels, paint, settings, window, draft, colors=photo.drawing_colors)
         _announce(engine, request, notify)
         ranked = rank(list(engine.run(request, progress=progress)))
         kept = ranked[: settings.keep] if settings.keep is not None else ranked

@@ -398,6 +398,8 @@ class SceneEditor:
             started = time.perf_counter()
             picture = self._decode(level, codes[row : row + 1])
             generated = place_back(to_pixels(picture, self.semantics), scene.planned.window, region)
+            if request.colors is not None:
+                generated = request.colors.restore(generated)
             started = self.timings.add("decode", started)
             patches.append(Patch(region.left, region.top, blend(generated, original, edited, share), edited))
             self.timings.add("blend", started)

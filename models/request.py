@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -37,6 +38,14 @@ class CancelToken:
         """Raise Cancelled when `cancel()` has been called."""
         if self._event.is_set():
             raise Cancelled
+
+
+class PhotoColors(Protocol):
+    """How a photo's values relate to sRGB, which the model draws in; arrays are (h, w, 3) uint8."""
+
+    def convert(self, rgb: np.ndarray) -> np.ndarray: ...  # the photo's values -> sRGB
+
+    def restore(self, rgb: np.ndarray) -> np.ndarray: ...  # sRGB -> the photo's values
 
 
 @dataclass(frozen=True)
@@ -230,12 +239,13 @@ class Reroll:
 class EditRequest:
     """One edit of one photo.
 
-    photo: (H, W, 3) uint8 sRGB, upright. labels: (H, W) uint8 label indices before the edit.
+    photo: (H, W, 3) uint8, upright. labels: (H, W) uint8 label indices before the edit.
     paint: (H, W) uint8, label index where painted, NOT_PAINTED elsewhere.
     window: "auto", 256, 512 or 1024, the resolution the edit is generated at.
     draft: stop after the guide: candidates are quick sketches at 256.
     drafts: sketches of this very edit to draw in full; they stand for settings.samples and settings.seed.
     reroll: draw part of a candidate of this very edit again.
+    colors: of a photo whose values are not sRGB; what is drawn is given its values.
     Raises RequestError when the arrays do not fit each other or nothing is painted.
     """
 
@@ -247,6 +257,7 @@ class EditRequest:
     draft: bool = False
     drafts: tuple[Candidate, ...] = ()
     reroll: Reroll | None = None
+    colors: PhotoColors | None = None
 
     def __post_init__(self) -> None:
         if self.photo.ndim != 3 or self.photo.shape[2] != 3 or self.photo.dtype != np.uint8:

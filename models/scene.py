@@ -68,6 +68,8 @@ class SceneEncoder:
         window, resolution = planned.window, planned.window.resolution
         edited = np.where(request.paint == NOT_PAINTED, request.labels, request.paint)
         photo, painted = cut(request.photo, window), cut(request.paint != NOT_PAINTED, window)
+        if request.colors is not None:
+            photo = request.colors.convert(np.ascontiguousarray(photo))
         labels, before = cut(edited, window), cut(request.labels, window)
         high = None
         if resolution > GUIDE_RESOLUTION and self.networks.transformer is not None and not request.draft:

@@ -123,7 +123,8 @@ class Document:
 
         Raises RequestError when nothing is painted.
         """
-        return EditRequest(self.lend_picture(), self.labels(), self.paint.copy(), settings, window)
+        paint, colors = self.paint.copy(), self.photo.drawing_colors
+        return EditRequest(self.lend_picture(), self.labels(), paint, settings, window, colors=colors)
 
     def lend_picture(self) -> np.ndarray:
         """The picture as it is now, (H, W, 3) uint8, for reading; it will never change (copy on write)."""

@@ -59,6 +59,11 @@ class Photo:
         """What shows this photo's pixels, or an edit of them, on the screen."""
         return ScreenColors(self.icc)
 
+    @property
+    def drawing_colors(self) -> ScreenColors | None:
+        """What the model needs to draw in this photo's colours; None where its values are sRGB."""
+        return None if self.screen_colors.plain else self.screen_colors
+
 
 class _Refused(Exception):
     """(what, remedy) of a file that is understood and not accepted."""

@@ -1,4 +1,4 @@
-"""A photo's colours as an sRGB screen shows them, for looking only: edits and exports keep the file's values."""
+"""A photo's colours in sRGB, as the screen shows them and the model draws them; the file keeps its own values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ScreenColors:
     """icc: the profile of the pixels. Without one, with sRGB or one that cannot be used, values stay as they are."""
 
     def __init__(self, icc: bytes | None) -> None:
-        self._transform = None if not icc else _transform(icc)
+        self._transform, self._back = (None, None) if not icc else _transforms(icc)
         if self._transform is not None:
             probe = _probe()
             difference = np.abs(self.convert(probe).astype(np.int16) - probe)
@@ -29,11 +29,19 @@ class ScreenColors:
 
     def convert(self, rgb: np.ndarray) -> np.ndarray:
         """(h, w, 3) uint8, h and w ≥ 1, → the same in sRGB; the very same array when nothing is to be converted."""
-        if self._transform is None:
-            return rgb
-        image = Image.fromarray(np.ascontiguousarray(rgb))
-        ImageCms.applyTransform(image, self._transform, inPlace=True)
-        return np.asarray(image)
+        return _applied(self._transform, rgb)
+
+    def restore(self, rgb: np.ndarray) -> np.ndarray:
+        """sRGB (h, w, 3) uint8 → values of the photo; the very same array when nothing is to be converted."""
+        return _applied(None if self.plain else self._back, rgb)
+
+
+def _applied(transform: ImageCms.ImageCmsTransform | None, rgb: np.ndarray) -> np.ndarray:
+    if transform is None:
+        return rgb
+    image = Image.fromarray(np.ascontiguousarray(rgb))
+    ImageCms.applyTransform(image, transform, inPlace=True)
+    return np.asarray(image)
 
 
 def srgb_profile() -> bytes:
@@ -41,19 +49,25 @@ def srgb_profile() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def _transform(icc: bytes) -> ImageCms.ImageCmsTransform | None:
-    """Relative colorimetric with black point compensation, as photo editors show photos; None for a damaged profile."""
+def _transforms(icc: bytes) -> tuple[ImageCms.ImageCmsTransform | None, ImageCms.ImageCmsTransform | None]:
+    """To sRGB and back: relative colorimetric with black point compensation, as photo editors show photos.
+
+    None for a damaged profile, and for the way back of one that has none.
+    """
     try:
-        return ImageCms.buildTransform(
-            ImageCms.ImageCmsProfile(io.BytesIO(icc)),
-            ImageCms.createProfile("sRGB"),
-            "RGB",
-            "RGB",
-            ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
+        own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB")
+        there = _transform(own, srgb)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return None
+        return None, None
+    try:
+        return there, _transform(srgb, own)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return there, None
+
+
+def _transform(source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsProfile) -> ImageCms.ImageCmsTransform:
+    intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+    return ImageCms.buildTransform(source, target, "RGB", "RGB", intent, ImageCms.Flags.BLACKPOINTCOMPENSATION)
 
 
 def _probe() -> np.ndarray:

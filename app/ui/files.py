@@ -125,7 +125,8 @@ class FileController(QObject):
         """Ask the engine for start labels in the background, unless the user has chosen some."""
         document = self._session.document
         if document is not None and not document.labels_loaded and self._engine.engine is not None:
-            self._engine.suggest_labels(self._session.document_number, document.photo.rgb8)
+            photo = document.photo
+            self._engine.suggest_labels(self._session.document_number, photo.rgb8, photo.drawing_colors)
 
     def suggest_again(self) -> None:
         """Replace start labels that were loaded or set by suggested ones."""

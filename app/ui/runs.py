@@ -81,7 +81,8 @@ class Run:
     def request_on(self, document: Document) -> EditRequest:
         """What was asked, on the picture as it is now."""
         labels = unpacked(self.before, self.paint.shape)
-        return EditRequest(document.lend_picture(), labels, self.paint, self.settings, self.window)
+        colors = document.photo.drawing_colors
+        return EditRequest(document.lend_picture(), labels, self.paint, self.settings, self.window, colors=colors)
 
     @cached_property
     def labels(self) -> list[int]:

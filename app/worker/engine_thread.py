@@ -16,7 +16,7 @@ from PySide6.QtCore import QObject, QThread, Signal
 
 from models.config import GUIDE_RESOLUTION
 from models.errors import DeviceError, ScenebrushError
-from models.request import Cancelled, Candidate, EditRequest, Progress
+from models.request import Cancelled, Candidate, EditRequest, PhotoColors, Progress
 
 from .jobs import Attention, Engine, EngineInfo, Found, Job, JobEnd, JobProgress, JobState, Suggestion, frozen_candidate
 from .progress import ProgressMeter
@@ -75,10 +75,10 @@ class EngineThread(QThread):
         if opening is not None:
             self._work.put(lambda: self._open(opening))
 
-    def suggest_labels(self, number: int, photo: np.ndarray) -> None:
-        """Ask for a label map of (H, W, 3) uint8; only the newest wish is worked on."""
+    def suggest_labels(self, number: int, photo: np.ndarray, colors: PhotoColors | None = None) -> None:
+        """Ask for a label map of (H, W, 3) uint8; only the newest wish is worked on. colors: unless it is sRGB."""
         self._wanted_suggestion = number
-        self._work.put(lambda: self._suggest(number, photo))
+        self._work.put(lambda: self._suggest(number, photo, colors))
 
     def measure(self) -> None:
         """Ask how fast this machine draws; a measurement that fails is only logged."""
@@ -118,11 +118,11 @@ class EngineThread(QThread):
         else:
             self.opened.emit(EngineInfo(engine.label_set, engine.device_line, tuple(engine.resolutions)))
 
-    def _suggest(self, number: int, photo: np.ndarray) -> None:
+    def _suggest(self, number: int, photo: np.ndarray, colors: PhotoColors | None) -> None:
         if self._engine is None or number != self._wanted_suggestion:
             return
         try:
-            labels = np.array(self._engine.suggest_labels(photo))
+            labels = np.array(self._engine.suggest_labels(photo if colors is None else colors.convert(photo)))
         except Exception as error:
             self.suggestion_failed.emit(_one_line(error, "No labels could be suggested"))
             return

@@ -52,6 +52,16 @@ def test_that_a_damaged_profile_is_no_error(seed: int) -> None:
     assert shown.shape == (40, 50, 3) and shown.dtype == np.uint8
 
 
+@pytest.mark.parametrize("space", WIDE)
+def test_that_what_is_drawn_gets_the_photos_values(space: QColorSpace.NamedColorSpace) -> None:
+    """sRGB colours, all of which these profiles hold, come back as they were."""
+    drawn, colors = some_pixels(), ScreenColors(profile(space))
+    values = colors.restore(drawn)
+    assert np.abs(values.astype(int) - drawn).max() > 20
+    assert np.abs(colors.convert(values).astype(int) - drawn).mean() < 1
+    assert ScreenColors(None).restore(drawn) is drawn
+
+
 def test_that_a_part_of_a_picture_is_converted_as_in_the_whole() -> None:
     rgb, colors = some_pixels(), ScreenColors(profile(WIDE[1]))
     assert np.array_equal(colors.convert(rgb)[7:9, 5:30], colors.convert(rgb[7:9, 5:30]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Generator
 from functools import lru_cache
 from typing import Any
@@ -240,6 +241,27 @@ def test_that_every_stage_is_reported_and_timed() -> None:
 
 
 # --- refusals -----------------------------------------------------------------------------------------------
+
+
+class Negative:
+    """The colours of a photo whose values are those of sRGB, turned round."""
+
+    def convert(self, rgb: np.ndarray) -> np.ndarray:
+        return 255 - rgb
+
+    restore = convert
+
+
+@pytest.mark.parametrize("window", [256, 512])
+def test_that_a_photo_of_other_colours_is_drawn_into_as_one_of_srgb(window: int) -> None:
+    paint = box_paint(540, 540, 200, 220, 250, 300)
+    plain = request(paint, samples=1, window=window)
+    other = dataclasses.replace(plain, photo=255 - plain.photo, colors=Negative())
+    one, two = next(engine().run(plain)), next(engine().run(other))
+    assert np.array_equal(one.tokens, two.tokens)
+    before, after = one.apply(plain.photo), two.apply(other.photo)
+    assert np.abs(255 - after.astype(int) - before).max() <= 1
+    assert np.array_equal(after[paint == NOT_PAINTED], other.photo[paint == NOT_PAINTED])
 
 
 def test_that_previews_show_what_is_drawn_over_the_sketch_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
