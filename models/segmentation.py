@@ -69,20 +69,21 @@ class Segmenter(nn.Module):
 
     @torch.inference_mode()
     def label_map(self, photo: np.ndarray) -> np.ndarray:
-        """Photo (H, W, 3) uint8 of any size -> label map (H, W) uint8."""
+        """Photo (H, W, 3) uint8 of any size -> label map (H, W) uint8; the mean of the photo and its mirror image."""
         height, width = photo.shape[:2]
         scale = self.config.side / max(height, width)
         size = tuple(max(32, round(v * scale / 32) * 32) for v in (width, height))
         small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
-        logits = self(to_picture(small).to(self.head.weight.device))[0].float().cpu()
-        return _argmax_at(logits, height, width)
+        picture = to_picture(small).to(self.head.weight.device)
+        shares = self(picture).softmax(1) + self(picture.flip(3)).softmax(1).flip(3)
+        return _argmax_at(shares[0].float().cpu(), height, width)
 
 
-def _argmax_at(logits: Tensor, height: int, width: int) -> np.ndarray:
-    """Logits (C, h, w) -> most likely label at (height, width), interpolated in strips to bound the memory."""
+def _argmax_at(shares: Tensor, height: int, width: int) -> np.ndarray:
+    """Shares (C, h, w) of the labels -> most likely label at (height, width), in strips to bound the memory."""
     out = np.empty((height, width), np.uint8)
     rows = max(1, 2**22 // max(1, width))
-    source = F.interpolate(logits[None], size=(min(height, 1024), min(width, 1024)), mode="bilinear")
+    source = F.interpolate(shares[None], size=(min(height, 1024), min(width, 1024)), mode="bilinear")
     for top in range(0, height, rows):
         stop = min(height, top + rows)
         index = (torch.arange(top, stop).float() + 0.5) * source.shape[2] / height

@@ -123,7 +123,7 @@ class ImageVqganStage:
             loss = loss + self.weights[0] * perceptual
             metrics["perceptual"] = perceptual.item()
             if self.texture_weight:
-                texture = texture_distance([grain(output), *features[:3]], [grain(pictures), *targets[:3]], CROP)
+                texture = texture_distance([grain(output), *features], [grain(pictures), *targets], CROP)
                 loss = loss + self.texture_weight * texture
                 metrics["texture"] = texture.item()
         (gradient,) = torch.autograd.grad(loss, output)
