@@ -6,6 +6,7 @@ Encoder: (B, in, H, W) -> features (B, embed, H/16, W/16); codebook: features <-
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 
 import torch
@@ -153,17 +154,20 @@ class Grain(nn.Module):
         super().__init__()
         self.share = nn.Conv2d(noise, channels, 1, bias=False)
         nn.init.zeros_(self.share.weight)
-        self._fixed: dict[tuple[int, int], Tensor] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
         noise = self.share.in_channels
         if self.training:
             return x + self.share(torch.randn(x.shape[0], noise, height, width, device=x.device, dtype=x.dtype))
-        if (height, width) not in self._fixed:
-            generator = torch.Generator().manual_seed(GRAIN_SEED + width)
-            self._fixed = {(height, width): torch.randn(1, noise, height, width, generator=generator)}
-        return x + self.share(self._fixed[height, width].to(x))
+        return x + self.share(_fixed_noise(noise, height, width).to(x))
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)  # a cached inference tensor could not be used in training
+def _fixed_noise(channels: int, height: int, width: int) -> Tensor:
+    generator = torch.Generator().manual_seed(GRAIN_SEED + width)
+    return torch.randn(1, channels, height, width, generator=generator)
 
 
 class Decoder(nn.Module):

@@ -20,7 +20,7 @@ class ScreenColors:
             probe = _probe()
             difference = np.abs(self.convert(probe).astype(np.int16) - probe)
             if difference.max() <= _UNSEEN:
-                self._transform = None
+                self._transform = self._back = None
 
     @property
     def plain(self) -> bool:
@@ -33,7 +33,7 @@ class ScreenColors:
 
     def restore(self, rgb: np.ndarray) -> np.ndarray:
         """sRGB (h, w, 3) uint8 → values of the photo; the very same array when nothing is to be converted."""
-        return _applied(None if self.plain else self._back, rgb)
+        return _applied(self._back, rgb)
 
 
 def _applied(transform: ImageCms.ImageCmsTransform | None, rgb: np.ndarray) -> np.ndarray:

@@ -97,8 +97,8 @@ class DataSet:
         return DataSet(*(tuple(p for p in part if _short_side(p) >= side) for part in (self.train, self.val)))
 
 
-def balanced(pairs: Sequence[Pair], seed: int = 0) -> tuple[Pair, ...]:
-    """The pairs, those with rare labels several times: max over their labels of sqrt(COMMON / share of pictures).
+def balanced(pairs: Sequence[Pair], rounds: int = 1) -> tuple[Pair, ...]:
+    """`rounds` times the pairs, those with rare labels more often: max of sqrt(COMMON / share of pictures) over them.
 
     Repeat factors of Gupta et al., LVIS (CVPR 2019), section 4.2, rounded at random; at most MOST_REPEATS each.
     """
@@ -106,9 +106,13 @@ def balanced(pairs: Sequence[Pair], seed: int = 0) -> tuple[Pair, ...]:
     names = np.concatenate([h for h in held if len(h)]) if held else np.zeros(0, np.int64)
     shares = np.bincount(names, minlength=256) / max(1, len(pairs))
     factors = np.sqrt(COMMON / np.maximum(shares, COMMON / MOST_REPEATS**2)).clip(min=1.0)
-    rng = np.random.default_rng((seed, 13))
-    times = [int(factors[h].max(initial=1.0) + rng.random()) for h in held]
-    return tuple(pair for pair, count in zip(pairs, times, strict=True) for _ in range(count))
+    wanted = [factors[h].max(initial=1.0) for h in held]
+    chosen: list[Pair] = []
+    for number in range(rounds):
+        rng = np.random.default_rng((number, 13))
+        for pair, factor in zip(pairs, wanted, strict=True):
+            chosen += [pair] * int(factor + rng.random())
+    return tuple(chosen)
 
 
 def _labels_of(pair: Pair) -> np.ndarray:

@@ -209,7 +209,7 @@ def _codes(options: Options, precision: Precision, side: int) -> tuple[dict[int,
     enlarged = tuple(small[k * len(small) // few] for k in range(few))
     more = f"+{few}" if few else ""
     made = []
-    crops = sum((balanced(data.train, seed) for seed in range(options.variants)), ()) + enlarged
+    crops = balanced(data.train, options.variants) + enlarged
     parts = (("train", crops, f"{options.variants}{more}"), ("val", data.val, "1"))
     for part, pairs, name in parts:
         if part == "train" and not data.train:
