@@ -144,7 +144,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-steps", type=int)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--crops", type=int, default=2, help="guide, sga: crops of each photo whose codes are kept")
-    parser.add_argument("--enlarged", type=int, default=0, help="sga: so many smaller photos join, enlarged")
+    parser.add_argument("--mosaics", type=int, default=0, help="sga: so many mosaics of smaller photos join")
     parser.add_argument("--from-guide", action="store_true", help="sga: begin as a copy of the guide")
     parser.add_argument("--dropout", type=float, metavar="P", help="guide, sga: while training")
     parser.add_argument("--learning-rate", type=float, help="default: the stage's own")
@@ -314,7 +314,7 @@ def _train(options: argparse.Namespace) -> int:
         backbone=options.backbone,
         batch=options.batch,
         variants=options.crops,
-        enlarged=options.enlarged,
+        mosaics=options.mosaics,
         from_guide=options.from_guide,
         dropout=options.dropout,
         quiet=options.quiet,

@@ -1,6 +1,6 @@
 """Stage `image-vqgan`: encoder, codebook and decoder of photos.
 
-Losses: L1, perceptual, commitment, and late a patch-adversarial one with feature matching. The encoder runs
+Losses: L1, perceptual, commitment, texture, and late an adversarial one. The encoder runs
 twice on each crop: on everything (those codes are what the transformers learn to draw) and on the known part
 only (those features are what the decoder reads outside the edit; iLAT, equation 4).
 """
@@ -23,9 +23,9 @@ from ..vqgan import VQGAN
 from . import team
 from .codebook import CodebookKeeper
 from .data import CropStream, DataSet
-from .discriminator import PatchDiscriminator, adaptive_weight, hinge_loss
+from .discriminator import FeatureDiscriminator, PatchDiscriminator, adaptive_weight, hinge_loss
 from .masks import training_mask
-from .perceptual import Backbone, feature_distance, perceptual_distance
+from .perceptual import PERCEPTUAL, STAGES, Backbone, feature_distance, perceptual_distance
 from .precision import Precision
 from .texture import grain, texture_distance
 
@@ -33,6 +33,7 @@ CROP = 128
 UNTOLD = 0.15  # share of crops whose labels the decoder does not get, so that it can do without
 COARSE = 4  # pixels
 FINE_SHARE = 0.8  # of the pixel loss, where a texture distance stands beside it
+JUDGED = tuple(stage[-1] for stage in STAGES)  # channels of the backbone's feature maps
 JUDGE_ALONE = 300  # steps that the discriminator learns before the decoder listens to it
 
 
@@ -60,7 +61,8 @@ class ImageVqganStage:
         self.precision = precision
         self.vqgan = precision.place(VQGAN(config.image_vqgan, config.semantics))
         self.labels = labels
-        self.judge = precision.place(PatchDiscriminator(labels))
+        judge = PatchDiscriminator(labels) if backbone is None else FeatureDiscriminator(JUDGED, labels)
+        self.judge = precision.place(judge)
         self.backbone = None if backbone is None else precision.place(backbone)
         self.keeper = CodebookKeeper(self.vqgan.quantize)
         self.modules: dict[str, nn.Module] = {"vqgan": self.vqgan, "judge": self.judge, "keeper": self.keeper}
@@ -114,11 +116,13 @@ class ImageVqganStage:
         if self.texture_weight:  # what is finer than a few pixels is the texture distance's to judge
             coarse = F.avg_pool2d(output - pictures, COARSE).abs().mean()
             loss = FINE_SHARE * pixel + coarse
+        seen, wanted = [output], [pictures]  # what the discriminator judges
         if self.backbone is not None:
             with self.precision.autocast():
                 with torch.no_grad():
-                    targets = self.backbone(pictures)
-                features = self.backbone(output)
+                    wanted = self.backbone(pictures)[: len(STAGES)]
+                seen = self.backbone(output)[: len(STAGES)]
+            features, targets = seen[:PERCEPTUAL], wanted[:PERCEPTUAL]
             perceptual = feature_distance(features, targets).mean()
             loss = loss + self.weights[0] * perceptual
             metrics["perceptual"] = perceptual.item()
@@ -126,11 +130,11 @@ class ImageVqganStage:
                 texture = texture_distance([grain(output), *features], [grain(pictures), *targets], CROP)
                 loss = loss + self.texture_weight * texture
                 metrics["texture"] = texture.item()
-        (gradient,) = torch.autograd.grad(loss, output)
+        (gradient,) = torch.autograd.grad(loss, output, retain_graph=True)
         if number >= self.adversarial_start:
-            self._judge(output, pictures, labels, metrics)
+            self._judge(seen, wanted, labels, metrics)
         if self._judged() > JUDGE_ALONE:
-            gradient = gradient + self._adversarial(output, pictures, labels, gradient, metrics)
+            gradient = gradient + self._adversarial(output, seen, wanted, labels, gradient, metrics)
         self.optimisers["vqgan"].zero_grad(set_to_none=True)
         roots, gradients = [rebuilt], [gradient]
         if commitment.requires_grad:
@@ -175,30 +179,30 @@ class ImageVqganStage:
         states = self.optimisers["judge"].state.values()
         return next((int(state["step"]) for state in states), 0)
 
-    def _judge(self, output: Tensor, pictures: Tensor, labels: Tensor, metrics: dict[str, float]) -> None:
+    def _judge(self, seen: list[Tensor], wanted: list[Tensor], labels: Tensor, metrics: dict[str, float]) -> None:
         """One step of the discriminator."""
+        rebuilt = [part.detach() for part in seen]
         with self.precision.autocast():
-            real, fake = self.run_judge(
-                lambda: (self.judge(pictures, labels)[0], self.judge(output.detach(), labels)[0])
-            )
-            judged = hinge_loss(real.float(), fake.float())
+            real, fake = self.run_judge(lambda: (self.judge(wanted, labels)[0], self.judge(rebuilt, labels)[0]))
+            judged = hinge_loss(real, fake)
         self.optimisers["judge"].zero_grad(set_to_none=True)
         judged.backward()
         self.optimisers["judge"].step()
         metrics["judge"] = judged.item()
 
     def _adversarial(
-        self, output: Tensor, pictures: Tensor, labels: Tensor, reconstruction: Tensor, metrics: dict[str, float]
-    ) -> Tensor:
+        self, output: Tensor, seen: list[Tensor], wanted: list[Tensor], labels: Tensor, reconstruction: Tensor,
+        metrics: dict[str, float],
+    ) -> Tensor:  # fmt: skip
         """The weighted gradient of adversarial loss and feature matching at the decoder's output."""
         with self.precision.autocast():
-            fake, features = self.judge(output, labels)
+            fake, features = self.judge(seen, labels)
             with torch.no_grad():
-                _, targets = self.judge(pictures, labels)
+                _, targets = self.judge(wanted, labels)
             matching = sum(((a - b).abs().mean() for a, b in zip(features, targets, strict=True)), torch.zeros(()))
-            adversarial = -fake.float().mean() + 2.0 * matching.float()
+            adversarial = 2.0 * matching.float() - torch.stack([score.float().mean() for score in fake]).mean()
         (gradient,) = torch.autograd.grad(adversarial, output)
-        metrics["matching"] = float(matching.detach())
+        metrics["adversarial"] = float(adversarial.detach())
         return self.weights[1] * adaptive_weight(reconstruction, gradient) * gradient
 
     @torch.no_grad()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 # (blocks, kernel, stride, expansion, channels) of the stages 1-7
 STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
           (1, 3, 1, 6, 320))  # fmt: skip
+PERCEPTUAL = 5  # stages that the perceptual distance compares
 
 
 def _same_pad(x: Tensor, kernel: int, stride: int) -> Tensor:
@@ -43,7 +44,7 @@ class Conv(nn.Module):
 class Backbone(nn.Module):
     """Features after the stages; input (B, 3, H, W) in [-1, 1], side at least 64."""
 
-    def __init__(self, weights: dict[str, Tensor], stages: int = 5) -> None:
+    def __init__(self, weights: dict[str, Tensor], stages: int = PERCEPTUAL) -> None:
         super().__init__()
 
         def conv(name: str, norm: str, stride: int = 1, depthwise: bool = False, relu: bool = True) -> Conv:
@@ -85,15 +86,15 @@ class Backbone(nn.Module):
         return features
 
 
-def load_backbone(file: Path, stages: int = 5) -> Backbone:
+def load_backbone(file: Path, stages: int = PERCEPTUAL) -> Backbone:
     return Backbone(load_file(str(file)), stages).eval()
 
 
 def perceptual_distance(backbone: Backbone, first: Tensor, second: Tensor) -> Tensor:
     """(B,) `feature_distance` of two batches of pictures in [-1, 1]; gradients flow to the first."""
     with torch.no_grad():
-        targets = backbone(second)
-    return feature_distance(backbone(first), targets)
+        targets = backbone(second)[:PERCEPTUAL]
+    return feature_distance(backbone(first)[:PERCEPTUAL], targets)
 
 
 def feature_distance(first: list[Tensor], second: list[Tensor]) -> Tensor:

@@ -26,10 +26,11 @@ from ..transformer import Transformer
 from ..vqgan import VQGAN
 from . import team
 from .codes import CodeSet, encode_crops, load_codes, save_codes
-from .data import DataSet, balanced
+from .data import DataSet, Source, balanced
 from .image_vqgan import ImageVqganStage
 from .label_vqgan import LabelVqganStage
 from .loop import LoopSettings, Stage, run
+from .mosaic import mosaics
 from .perceptual import STAGES as BACKBONE_STAGES
 from .perceptual import load_backbone
 from .precision import Precision
@@ -62,7 +63,7 @@ class Options:
     backbone: Path | None = None
     batch: int | None = None
     variants: int = 2
-    enlarged: int = 0  # sga: photos smaller than its resolution that join, enlarged
+    mosaics: int = 0  # sga: so many pictures join that are put together from photos smaller than its resolution
     quiet: bool = False
     learning_rate: float | None = None
     adversarial_start: int | None = None
@@ -205,11 +206,11 @@ def _codes(options: Options, precision: Precision, side: int) -> tuple[dict[int,
         data = data.only(side)
     fitting = set(data.train)
     small = [pair for pair in every.train if pair not in fitting]
-    few = min(options.enlarged, len(small))
-    enlarged = tuple(small[k * len(small) // few] for k in range(few))
-    more = f"+{few}" if few else ""
+    joined = mosaics(balanced(small), options.mosaics if side > GUIDE_RESOLUTION else 0, side)
+    more = f"+{len(joined)}" if joined else ""
     made = []
-    crops = balanced(data.train, options.variants) + enlarged
+    crops: tuple[Source, ...] = (*balanced(data.train, options.variants), *joined)
+    parts: tuple[tuple[str, tuple[Source, ...], str], ...]
     parts = (("train", crops, f"{options.variants}{more}"), ("val", data.val, "1"))
     for part, pairs, name in parts:
         if part == "train" and not data.train:
@@ -234,7 +235,7 @@ def _batch(options: Options, precision: Precision, usual: int) -> int:
 
 
 def _image_vqgan(options: Options, precision: Precision) -> Stage:
-    backbone = None if options.backbone is None else load_backbone(options.backbone)
+    backbone = None if options.backbone is None else load_backbone(options.backbone, len(BACKBONE_STAGES))
     if backbone is None:
         print("image-vqgan: no --backbone given, training without the perceptual loss", file=sys.stderr)
     extra: dict[str, Any] = {"batch": _batch(options, precision, 8), "decoder_only": options.decoder_only}

@@ -8,12 +8,14 @@ import torch
 import torch.nn.functional as F
 
 from models.grid import TokenGrid
+from models.guiding import GUIDE_GRID
 from models.quantize import Codebook
 from models.training import codebook as module
 from models.training.codebook import CodebookKeeper
-from models.training.discriminator import PatchDiscriminator, adaptive_weight, hinge_loss
+from models.training.discriminator import FeatureDiscriminator, PatchDiscriminator, adaptive_weight, hinge_loss
 from models.training.perceptual import load_backbone, perceptual_distance
-from models.training.transformers import masked_loss, optimiser_for, remask, take
+from models.training.transformers import forced_logits, lesson, masked_loss, optimiser_for, remask, take
+from models.transformer import Transformer
 from tests.helpers import CODES, LABELS, tiny_transformer
 from tests.shared import shared_path
 from tests.training.stages import some_codes
@@ -78,9 +80,9 @@ def test_that_the_commitment_pulls_features_towards_their_codes(monkeypatch: pyt
 
 
 def test_that_the_hinge_loss_is_zero_for_a_sure_judge() -> None:
-    assert hinge_loss(torch.tensor([2.0]), torch.tensor([-2.0])) == 0
-    assert hinge_loss(torch.tensor([0.0]), torch.tensor([0.0])) == 1
-    assert hinge_loss(torch.tensor([-1.0]), torch.tensor([-3.0])) == 1
+    assert hinge_loss([torch.tensor([2.0])], [torch.tensor([-2.0])]) == 0
+    assert hinge_loss([torch.tensor([0.0])], [torch.tensor([0.0])]) == 1
+    assert hinge_loss([torch.tensor([-1.0]), torch.tensor([2.0])], [torch.tensor([-3.0]), torch.tensor([-2.0])]) == 0.5
 
 
 def test_that_the_adversarial_weight_balances_the_gradients() -> None:
@@ -93,11 +95,39 @@ def test_that_the_judge_scores_patches_and_knows_the_labels() -> None:
     torch.manual_seed(0)
     judge = PatchDiscriminator(LABELS)
     picture, labels = torch.randn(2, 3, 64, 64), torch.randint(LABELS, (2, 64, 64))
-    scores, found = judge(picture, labels)
+    (scores,), found = judge([picture], labels)
     assert scores.shape == (2, 1, 8, 8) and len(found) == 4
     with torch.no_grad():
         judge.project.weight.normal_()
-    assert not torch.equal(judge(picture, labels)[0], judge(picture, (labels + 1) % LABELS)[0])
+    assert not torch.equal(judge([picture], labels)[0][0], judge([picture], (labels + 1) % LABELS)[0][0])
+
+
+def test_that_the_judge_of_features_scores_every_scale_and_trains_all_but_its_mixing() -> None:
+    torch.manual_seed(0)
+    judge = FeatureDiscriminator((4, 6, 8), LABELS, width=16)
+    seen = [(6 * torch.randn(2, c, n, n)).requires_grad_() for c, n in ((4, 16), (6, 8), (8, 8))]
+    labels = torch.randint(LABELS, (2, 64, 64))
+    scores, matched = judge(seen, labels)
+    assert [tuple(s.shape) for s in scores] == [(2, 1, 16, 16), (2, 1, 8, 8), (2, 1, 8, 8)] and not matched
+    scores[0].mean().backward()
+    assert all(x.grad is not None and x.grad.abs().sum() > 0 for x in seen), "coarse scales join finer ones"
+    fixed = [p for m in (judge.mix, judge.deeper) for p in m.parameters()]
+    assert fixed and all(not p.requires_grad and p.grad is None for p in fixed)
+
+
+def test_that_the_judge_of_features_learns_what_is_blurred() -> None:
+    torch.manual_seed(0)
+    judge = FeatureDiscriminator((3, 6), LABELS, width=16)
+    labels = torch.zeros(8, 32, 32, dtype=torch.long)
+    optimiser = torch.optim.Adam(judge.parameters(), 2e-3)
+    for _ in range(60):
+        sharp = [6 * torch.randn(8, 3, 16, 16), 6 * torch.randn(8, 6, 8, 8)]
+        blurred = [F.avg_pool2d(x, 3, 1, 1) for x in sharp]
+        loss = hinge_loss(judge(sharp, labels)[0], judge(blurred, labels)[0])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < 0.5
 
 
 def test_that_the_perceptual_distance_grows_with_the_damage() -> None:
@@ -116,16 +146,43 @@ def test_that_the_perceptual_distance_grows_with_the_damage() -> None:
 def test_that_only_masked_tokens_count_and_the_past_is_the_truth() -> None:
     codes, net, grid = some_codes(3, 256, 0), tiny_transformer(), TokenGrid(16)
     batch = take(codes, np.arange(3), torch.device("cpu"))
-    loss = masked_loss(net, batch, grid)
+    loss = masked_loss(forced_logits(net, batch, grid), batch, grid)
     truth = torch.where(batch["mask"], batch["target"], batch["known"])
     encoded = net.encode(truth.masked_fill(batch["mask"], CODES), batch["condition"], grid)
     logits = net.decode(truth, encoded, grid)[:, :-1]
     likelihood = logits.log_softmax(2).gather(2, truth[:, :, None])[:, :, 0]
     assert loss.item() == pytest.approx(-likelihood[batch["mask"]].mean().item(), rel=1e-5)
     elsewhere = dict(batch, target=torch.where(batch["mask"], batch["target"], (batch["target"] + 1) % CODES))
-    assert masked_loss(net, elsewhere, grid).item() == pytest.approx(loss.item(), rel=1e-6)
+    assert _nats(net, elsewhere, grid) == pytest.approx(loss.item(), rel=1e-6)
     hidden = dict(batch, known=torch.where(batch["mask"], (batch["known"] + 1) % CODES, batch["known"]))
-    assert masked_loss(net, hidden, grid).item() == pytest.approx(loss.item(), rel=1e-6)
+    assert _nats(net, hidden, grid) == pytest.approx(loss.item(), rel=1e-6)
+
+
+def _nats(net: Transformer, batch: dict[str, torch.Tensor], grid: TokenGrid) -> float:
+    return masked_loss(forced_logits(net, batch, grid), batch, grid).item()
+
+
+def test_that_the_guide_has_nothing_to_teach_itself() -> None:
+    guide, grid = tiny_transformer(), TokenGrid(16)
+    batch = take(some_codes(3, 256, 0), np.arange(3), torch.device("cpu"))
+    taught = lesson(guide, forced_logits(guide, batch, grid), batch, grid, torch.rand(3))
+    assert len(taught) == int(batch["mask"].sum()) and taught.abs().max() < 1e-5
+
+
+def test_that_the_lesson_is_about_the_same_places_in_the_guides_window_and_in_the_large_picture() -> None:
+    guide, grid = tiny_transformer(), TokenGrid(32)
+    batch = take(some_codes(1, 512, 0), np.arange(1), torch.device("cpu"))
+    mask = torch.zeros(1, 32, 32, dtype=torch.bool)
+    mask[0, 20, 9] = mask[0, 18, 12] = mask[0, 31, 31] = True  # the window around the first: rows 12-27, columns 1-16
+    batch["mask"] = mask.flatten(1)
+    window = {k: v.view(1, 32, 32)[:, 12:28, 1:17].flatten(1) for k, v in batch.items()}
+    expected = GUIDE_GRID.to_raster(forced_logits(guide, window, GUIDE_GRID)).view(16, 16, -1)
+    logits = torch.randn(32, 32, expected.shape[2])
+    logits[12:28, 1:17] = expected
+    strip = grid.to_strip(logits.flatten(0, 1)[None])
+    taught = lesson(guide, strip, batch, grid, torch.tensor([0.4]))  # the second of three masked tokens
+    assert len(taught) == 2 and taught.abs().max() < 1e-5
+    assert lesson(guide, torch.randn_like(strip), batch, grid, torch.tensor([0.4])).min() > 1e-3
 
 
 def test_that_another_mask_brings_the_codes_that_fit_it() -> None:
