@@ -116,11 +116,21 @@ class VQGANConfig:
 
 @dataclass(frozen=True)
 class SegmenterConfig:
-    """Sizes of the small photo -> label map network; `side` is the length of the longer side it works at."""
+    """Sizes of the small photo -> label map network; `side` is the length of the longer side it works at.
+
+    context: blocks of wide depthwise convolutions at each of the scales, after the others (empty: none).
+    """
 
     channels: tuple[int, ...]
     res_blocks: int = 1
     side: int = 256
+    context: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require(
+            len(self.context) in (0, len(self.channels)),
+            f"segmenter.context: {len(self.context)} numbers for {len(self.channels)} channels; give one for each or none",
+        )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from .config import SegmenterConfig
 from .masks import to_picture
 
 STEM = 4
+SCALES = (1.0, 1.5)  # of the side it works at, whose answers are averaged
 
 
 class _Block(nn.Module):
@@ -28,6 +29,25 @@ class _Block(nn.Module):
         return x
 
 
+class _Context(nn.Module):
+    """A residual block that looks far and costs little (Liu et al., "A ConvNet for the 2020s", 2022, section 2).
+
+    It begins as nothing, so that it can join a network that is trained already.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.look = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        self.norm = nn.GroupNorm(8, channels)
+        self.widen = nn.Conv2d(channels, 2 * channels, 1)
+        self.narrow = nn.Conv2d(2 * channels, channels, 1)
+        nn.init.zeros_(self.narrow.weight)
+        nn.init.zeros_(self.narrow.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.narrow(F.silu(self.widen(self.norm(self.look(x)))))
+
+
 class Segmenter(nn.Module):
     """(B, 3, H, W) in [-1, 1], H and W multiples of 32 -> logits (B, labels, H/4, W/4)."""
 
@@ -41,6 +61,10 @@ class Segmenter(nn.Module):
         self.up = nn.ModuleList(
             _Block(a + b, b, config.res_blocks) for a, b in zip(channels[:0:-1], channels[-2::-1], strict=True)
         )
+        counts = config.context or (0,) * len(channels)
+        self.context = nn.ModuleList(
+            nn.Sequential(*(_Context(c) for _ in range(count))) for c, count in zip(channels, counts, strict=True)
+        )
         self.place = nn.Conv2d(2, channels[0], 1)  # height and width in the picture: sky is up, ground is down
         self.wide = nn.Linear(channels[-1], channels[-1])  # the whole scene, told to every place
         self.head = nn.Conv2d(channels[0], labels, 1)
@@ -52,10 +76,11 @@ class Segmenter(nn.Module):
         """The feature maps of the way down, at 1/4, 1/8, 1/16 and 1/32 of the picture."""
         x = F.pixel_unshuffle(picture, STEM)
         skips = []
-        for index, block in enumerate(self.down):
+        for index, (block, context) in enumerate(zip(self.down, self.context, strict=True)):
             x = block(x if index == 0 else F.avg_pool2d(x, 2))
             if index == 0:
                 x = x + self.place(_coordinates(x))
+            x = context(x)
             skips.append(x)
         return skips
 
@@ -69,14 +94,20 @@ class Segmenter(nn.Module):
 
     @torch.inference_mode()
     def label_map(self, photo: np.ndarray) -> np.ndarray:
-        """Photo (H, W, 3) uint8 of any size -> label map (H, W) uint8; the mean of the photo and its mirror image."""
+        """Photo (H, W, 3) uint8 of any size -> label map (H, W) uint8; the mean over two scales and mirror images."""
+        shares = self._shares(photo, max(SCALES))
+        for scale in sorted(SCALES)[:-1]:
+            shares = shares + F.interpolate(self._shares(photo, scale), size=shares.shape[2:], mode="bilinear")
+        return _argmax_at(shares[0], *photo.shape[:2])
+
+    def _shares(self, photo: np.ndarray, scale: float) -> Tensor:
+        """How likely each label is (1, labels, h, w), the longer side of the photo being `scale` times the usual."""
         height, width = photo.shape[:2]
-        scale = self.config.side / max(height, width)
-        size = tuple(max(32, round(v * scale / 32) * 32) for v in (width, height))
-        small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+        factor = scale * self.config.side / max(height, width)
+        size = tuple(max(32, round(v * factor / 32) * 32) for v in (width, height))
+        small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
         picture = to_picture(small).to(self.head.weight.device)
-        shares = self(picture).softmax(1) + self(picture.flip(3)).softmax(1).flip(3)
-        return _argmax_at(shares[0].float().cpu(), height, width)
+        return (self(picture).softmax(1) + self(picture.flip(3)).softmax(1).flip(3)).float().cpu()
 
 
 def _argmax_at(shares: Tensor, height: int, width: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..checkpoint import load_checkpoint, save_checkpoint
 from ..config import GUIDE_RESOLUTION, LabelSet, ModelConfig, label_set_from_json
-from ..networks import expected_shapes
+from ..networks import Networks, expected_shapes
 from ..presets import default_config
 from ..transformer import Transformer
 from ..vqgan import VQGAN
@@ -41,6 +41,7 @@ from .weights import PREFIX, SNAPSHOT, STAGES, StageWeights, TrainingError, chec
 # Minutes of a whole `train all`, by stage, and the part of them that is planned for.
 SHARES = {"label-vqgan": 0.05, "image-vqgan": 0.45, "segmenter": 0.1, "guide": 0.2, "sga": 0.2}
 USED = 0.9
+LATE_PARTS = ("decoder.hints.", "decoder.grains.", "context.")  # what earlier checkpoints do not have
 CODES_SHARE = 0.3  # of a transformer stage's minutes: so long its codes may take, with fewer crops if need be
 ON_CUDA = 8  # a GPU takes batches so many times larger
 LABELS = Path(__file__).resolve().parents[2] / "resources" / "labels" / "landscape-20.json"
@@ -139,10 +140,14 @@ def _shapes(options: Options, name: str) -> dict[str, tuple[int, ...]]:
 
 
 def _grown(found: StageWeights, name: str, options: Options) -> StageWeights:
-    """Weights from before the decoder read labels and noise: those weights begin at zero, which changes nothing."""
-    late = ("decoder.hints.", "decoder.grains.")
-    new = {k: s for k, s in _shapes(options, name).items() if k.startswith(late) and k not in found.tensors}
-    return replace(found, tensors=found.tensors | {k: torch.zeros(s) for k, s in new.items()})
+    """Weights from before a network had its latest parts: those are as in a new one, where they change nothing yet."""
+    missing = [k for k in _shapes(options, name) if k.startswith(LATE_PARTS) and k not in found.tensors]
+    if not missing:
+        return found
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        new = Networks(options.config()).state_dict()
+    return replace(found, tensors=found.tensors | {k: new[f"{PREFIX[name]}.{k}"] for k in missing})
 
 
 def train_all(options: Options) -> None:
