@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -210,20 +211,19 @@ def _edit(options: argparse.Namespace) -> int:
     if options.mask is not None and options.label is None:
         raise RequestError("--mask needs --label NAME, the label to paint; see `scenebrush labels`")
     _threads(options)
-    from models.request import LABEL_STRENGTH, OUTLINE, SKETCH_STRENGTH, TOP_K, SamplingSettings
+    from models.request import USUAL
 
     from .headless import EditFiles, edit
     from .progress_bar import ProgressBar
 
-    settings = SamplingSettings(
+    asked = {name: getattr(options, name) for name in ("top_k", "label_strength", "sketch_strength", "outline")}
+    settings = replace(
+        USUAL,
         samples=options.samples,
         keep=options.keep,
         seed=options.seed,
         temperature=options.temperature,
-        top_k=TOP_K if options.top_k is None else options.top_k,
-        label_strength=LABEL_STRENGTH if options.label_strength is None else options.label_strength,
-        sketch_strength=SKETCH_STRENGTH if options.sketch_strength is None else options.sketch_strength,
-        outline=OUTLINE if options.outline is None else options.outline,
+        **{name: value for name, value in asked.items() if value is not None},
     )
     files = EditFiles(options.photo, options.out, options.mask, options.label, options.paint, options.labels)
     window = options.window if options.window == "auto" else int(options.window)

@@ -6,7 +6,7 @@ python docs/make_gallery.py ../shared/data/photos [CHECKPOINT [FILE.jpg]]
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -19,13 +19,9 @@ sys.path.insert(0, str(ROOT))
 from models.editor import SceneEditor, open_editor  # noqa: E402
 from models.ranking import rank  # noqa: E402
 from models.request import (  # noqa: E402
-    LABEL_STRENGTH,
     NOT_PAINTED,
-    OUTLINE,
-    SKETCH_STRENGTH,
-    TOP_K,
+    USUAL,
     EditRequest,
-    SamplingSettings,
 )
 
 LONGER_SIDE = 1000  # pixels; a 512 window then holds a good part of the photo
@@ -79,9 +75,7 @@ def row(editor: SceneEditor, folder: Path, case: Case) -> np.ndarray:
         inside = cv2.fillPoly(np.zeros(labels.shape, np.uint8), [corners.round().astype(np.int32)], 1)
     wanted = np.isin(labels, [names.index(name) for name in case.old]) & (inside > 0)
     paint = np.where(wanted, names.index(case.new), NOT_PAINTED).astype(np.uint8)
-    settings = SamplingSettings(
-        VERSIONS, seed=1, label_strength=LABEL_STRENGTH, sketch_strength=SKETCH_STRENGTH, outline=OUTLINE, top_k=TOP_K
-    )
+    settings = replace(USUAL, samples=VERSIONS, seed=1)
     ranked = rank(list(editor.run(EditRequest(photo, labels, paint, settings, 512))))
     shown = photo.copy()
     color = np.array(editor.label_set.labels[names.index(case.new)].color)

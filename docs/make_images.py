@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -24,7 +25,7 @@ from app.ui.main_window import MainWindow  # noqa: E402
 from app.ui.theme import apply_theme  # noqa: E402
 from models.editor import open_editor  # noqa: E402
 from models.ranking import rank  # noqa: E402
-from models.request import LABEL_STRENGTH, OUTLINE, SKETCH_STRENGTH, TOP_K, EditRequest, SamplingSettings  # noqa: E402
+from models.request import USUAL, EditRequest  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 SAMPLE = ROOT / "resources" / "sample" / "lake-sherburne.jpg"
@@ -88,9 +89,7 @@ def before_after(window: MainWindow) -> None:
         document.picture,
         document.start,
         document.paint,
-        SamplingSettings(
-            4, seed=1, top_k=TOP_K, label_strength=LABEL_STRENGTH, sketch_strength=SKETCH_STRENGTH, outline=OUTLINE
-        ),
+        replace(USUAL, seed=1),
     )
     ranked = rank(list(engine.run(request)))
     sheet = contact_sheet(document.picture, document.paint, ranked[:1], engine.label_set)

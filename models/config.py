@@ -129,7 +129,7 @@ class SegmenterConfig:
     def __post_init__(self) -> None:
         _require(
             len(self.context) in (0, len(self.channels)),
-            f"segmenter.context: {len(self.context)} numbers for {len(self.channels)} channels; give one for each or none",
+            f"segmenter.context: {len(self.context)} numbers for {len(self.channels)} scales; give one each or none",
         )
 
 

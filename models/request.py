@@ -11,8 +11,6 @@ import numpy as np
 
 from .errors import RequestError
 
-# What editor and command line use (docs/training-log.md has the figures).
-LABEL_STRENGTH, SKETCH_STRENGTH, OUTLINE, TOP_K = 1.5, 0.4, 1.0, 300
 BATCH = 4  # candidates drawn side by side; larger batches gain little on a CPU and delay the first result
 NOT_PAINTED = 255  # value of `EditRequest.paint` where nothing was painted
 
@@ -91,6 +89,10 @@ class SamplingSettings:
             raise RequestError(f"sketch strength is {self.sketch_strength}; use a number from 0 (off) to 10")
         if not 0 <= self.outline <= 4:
             raise RequestError(f"outline is {self.outline}; use a number from 0 (as painted) to 4")
+
+
+# How editor and command line draw unless told otherwise (docs/training-log.md has the figures).
+USUAL = SamplingSettings(top_k=300, label_strength=1.5, sketch_strength=0.4, outline=1.0)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from models.request import LABEL_STRENGTH, OUTLINE, SKETCH_STRENGTH, TOP_K, SamplingSettings, Window
+from models.request import USUAL, SamplingSettings, Window
 
 from .icons import icon
 from .queue_list import QueueList
@@ -73,17 +73,17 @@ class GeneratePanel(QWidget):
         self.temperature.setSingleStep(0.05)
         self.temperature.setValue(1.0)
         self.temperature.setToolTip("Below 1: safer and plainer. Above 1: bolder and rougher")
-        self.top_k = _spin(0, 4096, TOP_K, "Draw each token from the k most likely ones only")
+        self.top_k = _spin(0, 4096, USUAL.top_k or 0, "Draw each token from the k most likely ones only")
         self.top_k.setSpecialValueText(_ALL)
         self.strength = QDoubleSpinBox()
         self.strength.lineEdit().setTextMargins(*FIELD_MARGINS)
         self.strength.setRange(1.0, 10.0)
         self.strength.setDecimals(1)
         self.strength.setSingleStep(0.5)
-        self.strength.setValue(LABEL_STRENGTH)
+        self.strength.setValue(USUAL.label_strength)
         self.strength.setToolTip("How strongly the labels are insisted on. 1: as learned, and twice as fast")
         self.outline = QComboBox()
-        self.outline.addItem("Natural", OUTLINE)
+        self.outline.addItem("Natural", USUAL.outline)
         self.outline.addItem("As painted", 0.0)
         self.outline.setToolTip(
             "Natural: strokes that cut through a region get a rough outline of their own, inside the paint. "
@@ -192,13 +192,13 @@ class GeneratePanel(QWidget):
         """The settings for the next run; draws a fresh seed first unless it is locked."""
         if not self.lock.isChecked():
             self.seed.setValue(fresh_seed())
-        return SamplingSettings(
+        return replace(
+            USUAL,
             samples=self.count.value(),
             seed=self.seed.value(),
             temperature=round(self.temperature.value(), 3),
             top_k=self.top_k.value() or None,
             label_strength=round(self.strength.value(), 1),
-            sketch_strength=SKETCH_STRENGTH,
             outline=self.outline.currentData(),
         )
 

@@ -60,6 +60,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("image_vqgan.tail", [8], "undo stem"),
         ("image_vqgan.masked", 1, "masked"),
         ("segmenter.side", None, "side"),
+        ("segmenter.context", [1, 2], "one each or none"),
         ("resolutions", 256, "resolutions"),
         ("label_vqgan", None, "label_vqgan"),
         ("extra", 1, "unknown field"),
