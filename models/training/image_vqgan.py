@@ -27,7 +27,7 @@ from .discriminator import FeatureDiscriminator, PatchDiscriminator, adaptive_we
 from .masks import training_mask
 from .perceptual import PERCEPTUAL, STAGES, Backbone, feature_distance, perceptual_distance
 from .precision import Precision
-from .texture import grain, texture_distance
+from .texture import grain, mean_distance, texture_distance
 
 CROP = 128
 UNTOLD = 0.15  # share of crops whose labels the decoder does not get, so that it can do without
@@ -128,8 +128,9 @@ class ImageVqganStage:
             metrics["perceptual"] = perceptual.item()
             if self.texture_weight:
                 texture = texture_distance([grain(output), *features], [grain(pictures), *targets], CROP)
-                loss = loss + self.texture_weight * texture
-                metrics["texture"] = texture.item()
+                means = mean_distance(seen, wanted)
+                loss = loss + self.texture_weight * (texture + means)
+                metrics |= {"texture": texture.item(), "means": means.item()}
         (gradient,) = torch.autograd.grad(loss, output, retain_graph=True)
         if number >= self.adversarial_start:
             self._judge(seen, wanted, labels, metrics)

@@ -33,6 +33,20 @@ def texture_distance(first: list[Tensor], second: list[Tensor], side: int, direc
     return total / len(first)
 
 
+def mean_distance(first: list[Tensor], second: list[Tensor]) -> Tensor:
+    """How differently features are on average over each picture, in standard deviations; gradients flow to `first`.
+
+    What windows of a few pixels cannot tell from chance, a bias of all of them, shows in the whole picture.
+    """
+    total = torch.zeros((), device=first[0].device)
+    for a, b in zip(first, second, strict=True):
+        a, b = a.float(), b.float()
+        scale = b.std((0, 2, 3)) + 1e-4
+        apart = (a.mean((2, 3)) - b.mean((2, 3))) / scale
+        total = total + (apart.square().mean(1) + 1e-6).sqrt().mean()
+    return total / len(first)
+
+
 def grain(picture: Tensor) -> Tensor:
     """(B, 3, H, W) -> (B, 9, H, W): differences to the right and lower neighbour, and to the mean of the 3x3 around."""
     padded = F.pad(picture, (0, 1, 0, 1), mode="replicate")

@@ -6,7 +6,7 @@ import dataclasses
 
 import torch
 
-from models.training.texture import grain, texture_distance
+from models.training.texture import grain, mean_distance, texture_distance
 from models.vqgan import VQGAN
 from tests.helpers import tiny_config
 
@@ -59,3 +59,13 @@ def test_that_a_decoder_with_noise_gives_the_same_pixels_for_the_same_codes() ->
         assert torch.equal(one, two) and not torch.allclose(one, plain)
         one, two = vqgan.train().decode_tokens(tokens, 4, 4), vqgan.decode_tokens(tokens, 4, 4)
         assert not torch.allclose(one, two)
+
+
+def test_that_the_means_are_blind_to_where_things_are_and_see_a_slight_bias() -> None:
+    one = picture(1)
+    moved, biased = one.roll((5, 3), (2, 3)), one + 0.1
+    assert mean_distance([one], [moved]).item() < 2e-3
+    assert 0.08 < mean_distance([biased], [one]).item() < 0.12  # in standard deviations, which are 1 here
+    biased.requires_grad_()
+    mean_distance([biased], [one]).backward()
+    assert biased.grad is not None and (biased.grad > 0).all()
