@@ -120,7 +120,7 @@ def _edit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--keep", type=int, help="keep the N most likely candidates")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--temperature", type=float, metavar="T", help="lower: plainer, higher: rougher (default 1.3)")
     parser.add_argument("--top-k", type=int, help="draw from the K most likely tokens (default 300)")
     parser.add_argument("--label-strength", type=float, metavar="S", help="1 (as learned) to 10 (default 1.5)")
     parser.add_argument("--sketch-strength", type=float, metavar="S", help="how closely 512 follows 256 (default 0.4)")
@@ -145,7 +145,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-steps", type=int)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--crops", type=int, default=2, help="guide, sga: crops of each photo whose codes are kept")
-    parser.add_argument("--mosaics", type=int, default=0, help="sga: so many mosaics of smaller photos join")
+    parser.add_argument("--enlarged", type=int, default=0, help="sga: so many smaller photos join, enlarged")
     parser.add_argument("--from-guide", action="store_true", help="sga: begin as a copy of the guide")
     parser.add_argument("--dropout", type=float, metavar="P", help="guide, sga: while training")
     parser.add_argument("--learning-rate", type=float, help="default: the stage's own")
@@ -216,13 +216,13 @@ def _edit(options: argparse.Namespace) -> int:
     from .headless import EditFiles, edit
     from .progress_bar import ProgressBar
 
-    asked = {name: getattr(options, name) for name in ("top_k", "label_strength", "sketch_strength", "outline")}
+    named = ("temperature", "top_k", "label_strength", "sketch_strength", "outline")
+    asked = {name: getattr(options, name) for name in named}
     settings = replace(
         USUAL,
         samples=options.samples,
         keep=options.keep,
         seed=options.seed,
-        temperature=options.temperature,
         **{name: value for name, value in asked.items() if value is not None},
     )
     files = EditFiles(options.photo, options.out, options.mask, options.label, options.paint, options.labels)
@@ -314,7 +314,7 @@ def _train(options: argparse.Namespace) -> int:
         backbone=options.backbone,
         batch=options.batch,
         variants=options.crops,
-        mosaics=options.mosaics,
+        enlarged=options.enlarged,
         from_guide=options.from_guide,
         dropout=options.dropout,
         quiet=options.quiet,

@@ -78,7 +78,7 @@ class SamplingSettings:
         if not 0 <= self.seed <= 2**62:
             raise RequestError(f"seed is {self.seed}; use a whole number from 0 to 2^62")
         if not (np.isfinite(self.temperature) and self.temperature > 0):
-            raise RequestError(f"temperature is {self.temperature}; use a number above 0 (1.0 is usual)")
+            raise RequestError(f"temperature is {self.temperature}; use a number above 0 (1.3 is usual)")
         if self.top_k is not None and self.top_k < 1:
             raise RequestError(f"top-k is {self.top_k}; use at least 1")
         if self.top_p is not None and not 0 < self.top_p <= 1:
@@ -92,7 +92,7 @@ class SamplingSettings:
 
 
 # How editor and command line draw unless told otherwise (docs/training-log.md has the figures).
-USUAL = SamplingSettings(top_k=300, label_strength=1.5, sketch_strength=0.4, outline=1.0)
+USUAL = SamplingSettings(temperature=1.3, top_k=300, label_strength=1.5, sketch_strength=0.4, outline=1.0)
 
 
 @dataclass(frozen=True)

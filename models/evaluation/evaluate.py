@@ -31,7 +31,7 @@ from ..request import EditRequest, SamplingSettings
 from ..training.codes import CodeSet, encode_crops
 from ..training.data import DataSet
 from ..training.precision import Precision
-from ..training.transformers import forced_logits, lists_from_truth, masked_loss, take
+from ..training.transformers import lists_from_truth, masked_loss, take
 from ..transformer import Transformer, Visible
 from .baselines import PatchRetrieval, fill_mean_color, fill_telea, mean_colors
 from .cases import Case, cases
@@ -298,8 +298,7 @@ class Evaluation:
                 lists = random_lists(config, 1, config.top_k_blocks, semantics, row)
             elif side > GUIDE_RESOLUTION and variant == "local only":
                 lists = no_lists(config, 1)
-            visible = None if lists is None else Visible.of(lists)
-            losses.append(masked_loss(forced_logits(model, batch, grid, visible), batch, grid).item())
+            losses.append(masked_loss(model, batch, grid, None if lists is None else Visible.of(lists)).item())
         return float(np.mean(losses))
 
     @torch.inference_mode()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from ..config import GUIDE_RESOLUTION, ModelConfig
 from ..masks import one_hot, shrink_any, to_picture
 from ..vqgan import VQGAN
 from ..windows import scale_labels, scale_photo
-from .data import CropStream, Source
+from .data import CropStream, Pair
 from .masks import MAX_RATIO, training_mask
 from .precision import Precision
 
@@ -53,7 +52,7 @@ class CodeSet:
 
 @torch.inference_mode()
 def encode_crops(
-    pairs: Sequence[Source], variants: int, side: int, image: VQGAN, label: VQGAN, config: ModelConfig,
+    pairs: tuple[Pair, ...], variants: int, side: int, image: VQGAN, label: VQGAN, config: ModelConfig,
     precision: Precision, seed: int, progress: bool = True, until: float | None = None,
 ) -> dict[int, CodeSet]:  # fmt: skip
     """Codes of `variants` random crops of each pair at `side` pixels and, when larger than that, at 256.

@@ -15,7 +15,6 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -44,14 +43,6 @@ class Location:
         with self.path.open("rb") as file:
             file.seek(self.offset)
             return file.read(self.size)
-
-
-class Source(Protocol):
-    """What a crop can be taken from."""
-
-    @property
-    def id(self) -> str: ...
-    def load(self) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 @dataclass(frozen=True)
@@ -207,7 +198,7 @@ class CropStream:
     """Batches of random crops: batch number n is a pure function of (seed, n), so training resumes exactly."""
 
     def __init__(
-        self, pairs: Sequence[Source], side: int, batch: int, seed: int, scales: tuple[float, float] = (1.0, 1.0)
+        self, pairs: Sequence[Pair], side: int, batch: int, seed: int, scales: tuple[float, float] = (1.0, 1.0)
     ) -> None:
         self.pairs, self.side, self.size, self.seed, self.scales = pairs, side, batch, seed, scales
         self.skipped: dict[str, str] = {}

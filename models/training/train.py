@@ -26,11 +26,10 @@ from ..transformer import Transformer
 from ..vqgan import VQGAN
 from . import team
 from .codes import CodeSet, encode_crops, load_codes, save_codes
-from .data import DataSet, Source, balanced
+from .data import DataSet, balanced
 from .image_vqgan import ImageVqganStage
 from .label_vqgan import LabelVqganStage
 from .loop import LoopSettings, Stage, run
-from .mosaic import mosaics
 from .perceptual import STAGES as BACKBONE_STAGES
 from .perceptual import load_backbone
 from .precision import Precision
@@ -64,7 +63,7 @@ class Options:
     backbone: Path | None = None
     batch: int | None = None
     variants: int = 2
-    mosaics: int = 0  # sga: so many pictures join that are put together from photos smaller than its resolution
+    enlarged: int = 0  # sga: photos smaller than its resolution that join, enlarged
     quiet: bool = False
     learning_rate: float | None = None
     adversarial_start: int | None = None
@@ -211,11 +210,11 @@ def _codes(options: Options, precision: Precision, side: int) -> tuple[dict[int,
         data = data.only(side)
     fitting = set(data.train)
     small = [pair for pair in every.train if pair not in fitting]
-    joined = mosaics(balanced(small), options.mosaics if side > GUIDE_RESOLUTION else 0, side)
-    more = f"+{len(joined)}" if joined else ""
+    few = min(options.enlarged, len(small))
+    enlarged = tuple(small[k * len(small) // few] for k in range(few))
+    more = f"+{few}" if few else ""
     made = []
-    crops: tuple[Source, ...] = (*balanced(data.train, options.variants), *joined)
-    parts: tuple[tuple[str, tuple[Source, ...], str], ...]
+    crops = balanced(data.train, options.variants) + enlarged
     parts = (("train", crops, f"{options.variants}{more}"), ("val", data.val, "1"))
     for part, pairs, name in parts:
         if part == "train" and not data.train:

@@ -8,14 +8,12 @@ import torch
 import torch.nn.functional as F
 
 from models.grid import TokenGrid
-from models.guiding import GUIDE_GRID
 from models.quantize import Codebook
 from models.training import codebook as module
 from models.training.codebook import CodebookKeeper
 from models.training.discriminator import FeatureDiscriminator, PatchDiscriminator, adaptive_weight, hinge_loss
 from models.training.perceptual import load_backbone, perceptual_distance
-from models.training.transformers import forced_logits, lesson, masked_loss, optimiser_for, remask, take
-from models.transformer import Transformer
+from models.training.transformers import masked_loss, optimiser_for, remask, take
 from tests.helpers import CODES, LABELS, tiny_transformer
 from tests.shared import shared_path
 from tests.training.stages import some_codes
@@ -146,43 +144,16 @@ def test_that_the_perceptual_distance_grows_with_the_damage() -> None:
 def test_that_only_masked_tokens_count_and_the_past_is_the_truth() -> None:
     codes, net, grid = some_codes(3, 256, 0), tiny_transformer(), TokenGrid(16)
     batch = take(codes, np.arange(3), torch.device("cpu"))
-    loss = masked_loss(forced_logits(net, batch, grid), batch, grid)
+    loss = masked_loss(net, batch, grid)
     truth = torch.where(batch["mask"], batch["target"], batch["known"])
     encoded = net.encode(truth.masked_fill(batch["mask"], CODES), batch["condition"], grid)
     logits = net.decode(truth, encoded, grid)[:, :-1]
     likelihood = logits.log_softmax(2).gather(2, truth[:, :, None])[:, :, 0]
     assert loss.item() == pytest.approx(-likelihood[batch["mask"]].mean().item(), rel=1e-5)
     elsewhere = dict(batch, target=torch.where(batch["mask"], batch["target"], (batch["target"] + 1) % CODES))
-    assert _nats(net, elsewhere, grid) == pytest.approx(loss.item(), rel=1e-6)
+    assert masked_loss(net, elsewhere, grid).item() == pytest.approx(loss.item(), rel=1e-6)
     hidden = dict(batch, known=torch.where(batch["mask"], (batch["known"] + 1) % CODES, batch["known"]))
-    assert _nats(net, hidden, grid) == pytest.approx(loss.item(), rel=1e-6)
-
-
-def _nats(net: Transformer, batch: dict[str, torch.Tensor], grid: TokenGrid) -> float:
-    return masked_loss(forced_logits(net, batch, grid), batch, grid).item()
-
-
-def test_that_the_guide_has_nothing_to_teach_itself() -> None:
-    guide, grid = tiny_transformer(), TokenGrid(16)
-    batch = take(some_codes(3, 256, 0), np.arange(3), torch.device("cpu"))
-    taught = lesson(guide, forced_logits(guide, batch, grid), batch, grid, torch.rand(3))
-    assert len(taught) == int(batch["mask"].sum()) and taught.abs().max() < 1e-5
-
-
-def test_that_the_lesson_is_about_the_same_places_in_the_guides_window_and_in_the_large_picture() -> None:
-    guide, grid = tiny_transformer(), TokenGrid(32)
-    batch = take(some_codes(1, 512, 0), np.arange(1), torch.device("cpu"))
-    mask = torch.zeros(1, 32, 32, dtype=torch.bool)
-    mask[0, 20, 9] = mask[0, 18, 12] = mask[0, 31, 31] = True  # the window around the first: rows 12-27, columns 1-16
-    batch["mask"] = mask.flatten(1)
-    window = {k: v.view(1, 32, 32)[:, 12:28, 1:17].flatten(1) for k, v in batch.items()}
-    expected = GUIDE_GRID.to_raster(forced_logits(guide, window, GUIDE_GRID)).view(16, 16, -1)
-    logits = torch.randn(32, 32, expected.shape[2])
-    logits[12:28, 1:17] = expected
-    strip = grid.to_strip(logits.flatten(0, 1)[None])
-    taught = lesson(guide, strip, batch, grid, torch.tensor([0.4]))  # the second of three masked tokens
-    assert len(taught) == 2 and taught.abs().max() < 1e-5
-    assert lesson(guide, torch.randn_like(strip), batch, grid, torch.tensor([0.4])).min() > 1e-3
+    assert masked_loss(net, hidden, grid).item() == pytest.approx(loss.item(), rel=1e-6)
 
 
 def test_that_another_mask_brings_the_codes_that_fit_it() -> None:
