@@ -214,7 +214,7 @@ class Evaluation:
     def vqgan(self, found: Sequence[Case]) -> Row:
         """Reconstruction of whole photos from their codes (and labels, where the decoder reads them)."""
         vqgan = self.editor.networks.first_stage_model
-        outcome, values, tokens, reals = Outcome(), [], [], []
+        outcome, values, tokens, reals, others = Outcome(), [], [], [], []
         for case in found:
             features = vqgan.encode(to_picture(case.photo))
             codes = vqgan.quantize.indices(features)
@@ -226,10 +226,13 @@ class Evaluation:
             real = None if self.eye is None else self.eye.look(case.photo)
             reals += [] if real is None else [real.statistics]
             self._note(outcome, case, real, picture)
+            if isinstance(self.judge, Labeller):
+                others.append((self.judge.statistics(picture), self.judge.statistics(case.photo)))
         row = self._row("reconstruction", outcome, np.stack(reals) if reals else None, len(found))
         used = perplexity(torch.cat(tokens), vqgan.config.codes)
         return {
             "psnr": _mean(values), "ssim": row["ssim"], "perceptual": row["perceptual"], "frechet": row["frechet"],
+            "frechet by the labeller": _distance_of(others),
             "code perplexity": used, "codes": vqgan.config.codes,
         }  # fmt: skip
 
@@ -319,6 +322,11 @@ class Evaluation:
 
 def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if values else None
+
+
+def _distance_of(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> float | None:
+    """Fréchet distance of (ours, real) statistics; None of fewer than three."""
+    return frechet(*(np.stack(part) for part in zip(*pairs, strict=True))) if len(pairs) > 2 else None
 
 
 def _rank_check(ranked: Sequence[Sequence[tuple[float, float]]]) -> list[Row]:

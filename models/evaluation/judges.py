@@ -59,10 +59,21 @@ class Labeller:
         self._input = self._run.get_input_details()[0]["index"]
         self._output = self._run.get_output_details()[0]["index"]
 
-    def groups(self, picture: np.ndarray) -> np.ndarray:
+    def statistics(self, picture: np.ndarray) -> np.ndarray:
+        """(64,): mean and deviation of each class's logits over the picture; for a Fréchet distance by a network that
+        ours were not trained with."""
+        logits = self._logits(picture)
+        return np.concatenate([logits.mean((0, 1)), logits.std((0, 1))]).astype(np.float64)
+
+    def _logits(self, picture: np.ndarray) -> np.ndarray:
+        """(128, 128, 32) float32."""
         self._run.set_tensor(self._input, cv2.resize(picture, (512, 512), interpolation=cv2.INTER_AREA)[None])
         self._run.invoke()
-        logits = (self._run.get_tensor(self._output)[0].astype(np.float32) - 69) * 0.1717084
+        quantised: np.ndarray = self._run.get_tensor(self._output)[0]
+        return (quantised.astype(np.float32) - 69) * 0.1717084
+
+    def groups(self, picture: np.ndarray) -> np.ndarray:
+        logits = self._logits(picture)
         shares = np.exp(logits - logits.max(2, keepdims=True))
         shares /= shares.sum(2, keepdims=True)
         scores = np.stack([shares[..., list(classes)].sum(2) for classes in _CLASSES], 2)

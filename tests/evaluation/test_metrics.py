@@ -73,3 +73,21 @@ def test_that_the_labeller_sees_what_a_photo_shows() -> None:
         labels = np.asarray(Image.open(path.with_suffix(".png")).resize((512, 512), Image.Resampling.NEAREST))
         shown = labeller.groups(np.asarray(picture.resize((512, 512))))
         assert (shown == table[labels]).mean() > 0.6, path.name
+
+
+def test_that_the_labellers_statistics_tell_a_blurred_photo_from_a_sharp_one() -> None:
+    pytest.importorskip("ai_edge_litert")
+    import cv2
+    from PIL import Image
+
+    from models.evaluation.evaluate import LABELLER
+
+    photo = next(iter(sorted(shared_path("data", "photos").glob("*.jpg"))))
+    labeller = Labeller(shared_path("parts", *LABELLER.parts))
+    picture = np.asarray(Image.open(photo).convert("RGB").resize((256, 256)))
+    sharp, slight, strong = (
+        labeller.statistics(x)
+        for x in (picture, cv2.GaussianBlur(picture, (0, 0), 1), cv2.GaussianBlur(picture, (0, 0), 6))
+    )
+    assert sharp.shape == (64,) and np.array_equal(sharp, labeller.statistics(picture))
+    assert 0 < np.abs(slight - sharp).mean() < np.abs(strong - sharp).mean()
