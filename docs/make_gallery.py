@@ -18,11 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 from models.editor import SceneEditor, open_editor  # noqa: E402
 from models.ranking import rank  # noqa: E402
-from models.request import (  # noqa: E402
-    NOT_PAINTED,
-    USUAL,
-    EditRequest,
-)
+from models.request import NOT_PAINTED, USUAL, EditRequest  # noqa: E402
 
 LONGER_SIDE = 1000  # pixels; a 512 window then holds a good part of the photo
 CELL = (300, 200)

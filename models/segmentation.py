@@ -95,9 +95,8 @@ class Segmenter(nn.Module):
     @torch.inference_mode()
     def label_map(self, photo: np.ndarray) -> np.ndarray:
         """Photo (H, W, 3) uint8 of any size -> label map (H, W) uint8; the mean over two scales and mirror images."""
-        shares = self._shares(photo, max(SCALES))
-        for scale in sorted(SCALES)[:-1]:
-            shares = shares + F.interpolate(self._shares(photo, scale), size=shares.shape[2:], mode="bilinear")
+        coarse, fine = (self._shares(photo, scale) for scale in SCALES)
+        shares = fine + F.interpolate(coarse, size=fine.shape[2:], mode="bilinear")
         return _argmax_at(shares[0], *photo.shape[:2])
 
     def _shares(self, photo: np.ndarray, scale: float) -> Tensor:

@@ -14,10 +14,9 @@ import numpy as np
 import torch
 
 from ..masks import to_picture
-from ..training.perceptual import Backbone, feature_distance, load_backbone
+from ..training.perceptual import PERCEPTUAL, Backbone, feature_distance, load_backbone
 
 STAGES = 6
-PERCEPTUAL_STAGES = 5
 
 
 def psnr(first: np.ndarray, second: np.ndarray) -> float:
@@ -57,7 +56,7 @@ class Eye:
     @torch.inference_mode()
     def look(self, picture: np.ndarray) -> Features:
         maps = self.backbone(to_picture(picture))
-        return Features(maps[:PERCEPTUAL_STAGES], torch.cat([m.mean((2, 3))[0] for m in maps[1:]]).double().numpy())
+        return Features(maps[:PERCEPTUAL], torch.cat([m.mean((2, 3))[0] for m in maps[1:]]).double().numpy())
 
 
 def perceptual(first: Features, second: Features) -> float:

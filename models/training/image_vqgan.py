@@ -120,8 +120,8 @@ class ImageVqganStage:
         if self.backbone is not None:
             with self.precision.autocast():
                 with torch.no_grad():
-                    wanted = self.backbone(pictures)[: len(STAGES)]
-                seen = self.backbone(output)[: len(STAGES)]
+                    wanted = self.backbone(pictures)
+                seen = self.backbone(output)
             features, targets = seen[:PERCEPTUAL], wanted[:PERCEPTUAL]
             perceptual = feature_distance(features, targets).mean()
             loss = loss + self.weights[0] * perceptual
@@ -199,7 +199,7 @@ class ImageVqganStage:
         with self.precision.autocast():
             fake, features = self.judge(seen, labels)
             with torch.no_grad():
-                _, targets = self.judge(wanted, labels)
+                targets = self.judge(wanted, labels)[1] if features else []
             matching = sum(((a - b).abs().mean() for a, b in zip(features, targets, strict=True)), torch.zeros(()))
             adversarial = 2.0 * matching.float() - torch.stack([score.float().mean() for score in fake]).mean()
         (gradient,) = torch.autograd.grad(adversarial, output)

@@ -69,10 +69,9 @@ class Backbone(nn.Module):
                 stage.append(nn.Sequential(*layers))
                 number += 1
             self.stages.append(stage)
-        self.head = conv("_conv_head", "_bn1") if stages == len(STAGES) else None
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """One feature map per stage (and the pooled head (B, 1280) last, when all stages were asked for)."""
+        """One feature map per stage."""
         features = []
         x = self.stem(x)
         for stage in self.stages:
@@ -81,8 +80,6 @@ class Backbone(nn.Module):
                 out = block(x)
                 x = x + out if index > 0 else out
             features.append(x)
-        if self.head is not None:
-            features.append(self.head(x).mean((2, 3)))
         return features
 
 

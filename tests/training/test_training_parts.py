@@ -80,6 +80,7 @@ def test_that_the_commitment_pulls_features_towards_their_codes(monkeypatch: pyt
 def test_that_the_hinge_loss_is_zero_for_a_sure_judge() -> None:
     assert hinge_loss([torch.tensor([2.0])], [torch.tensor([-2.0])]) == 0
     assert hinge_loss([torch.tensor([0.0])], [torch.tensor([0.0])]) == 1
+    assert hinge_loss([torch.tensor([-1.0])], [torch.tensor([-3.0])]) == 1
     assert hinge_loss([torch.tensor([-1.0]), torch.tensor([2.0])], [torch.tensor([-3.0]), torch.tensor([-2.0])]) == 0.5
 
 
