@@ -99,6 +99,9 @@ def _command_parser() -> argparse.ArgumentParser:
     _train_options(command("train", "Train one stage, all of them, or export a checkpoint.", _train))
     made = command("evaluate", "Measure a checkpoint on validation photos, beside baselines and ablations.", _evaluate)
     made.add_argument("data", type=Path, nargs="+", metavar="DATA", help="folders with photo + label-map pairs")
+    made.add_argument(
+        "--unseen", type=Path, action="append", default=[], metavar="DIR", help="more pairs, none of them trained on"
+    )
     made.add_argument("--count", type=int, default=60, help="photos at 256 px (a fifth of them at the largest size)")
     made.add_argument("--samples", type=int, default=4, help="candidates drawn of each; the most likely one counts")
     made.add_argument("--parts", type=Path, help="folder of the perceptual backbone and the labeller")
@@ -349,7 +352,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     evaluation = Evaluation(
         Setting(
-            DataSet.open(options.data),
+            DataSet.open(options.data, options.unseen),
             load_checkpoint(options.checkpoint or default_checkpoint_folder(), expected_shapes),
             options.parts,
             options.count,

@@ -28,7 +28,7 @@ from ..grid import TokenGrid
 from ..masks import one_hot, to_picture, to_pixels
 from ..quantize import perplexity
 from ..request import EditRequest, SamplingSettings
-from ..training.codes import CodeSet, encode_crops
+from ..training.codes import CodeSet, encode_crops, encode_pictures, joined
 from ..training.data import DataSet
 from ..training.precision import Precision
 from ..training.transformers import lists_from_truth, masked_loss, take
@@ -41,6 +41,7 @@ from .variants import VARIANTS, SlidingEditor, no_lists, random_lists, sliding_n
 
 Row = dict[str, Any]
 BACKBONE = Path("perceptual") / "efficientnet_lite0_fp16.safetensors"
+ON_CPU = Precision(torch.device("cpu"), False)
 LABELLER = Path("labeller") / "deeplabv3_mnv2_ade20k32_int8_logits.tflite"
 
 
@@ -190,7 +191,7 @@ class Evaluation:
         """The same weights with other attention (ASSET, Table 3), and the guide in a sliding window."""
         checkpoint, device = self.setting.checkpoint, self.editor.device
         editor = self.editor
-        nats = self._attention_nats(side)
+        nats = self._attention_nats(found, side)
         rows = []
         reals = [] if self.eye is None else [self.eye.look(case.photo) for case in found]
         for name in (*VARIANTS, "sliding guide"):
@@ -252,9 +253,19 @@ class Evaluation:
         networks, pairs = self.editor.networks, self.setting.data.only(side).val
         pairs = tuple(p for p in pairs if not p.id.startswith("wal_"))
         pairs = pairs[:: max(1, len(pairs) // count)][:count]
-        precision = Precision(torch.device("cpu"), False)
         image, label = networks.first_stage_model, networks.cond_stage_model
-        return encode_crops(pairs, 1, side, image, label, self.editor.config, precision, 2, progress=False)
+        return encode_crops(pairs, 1, side, image, label, self.editor.config, ON_CPU, 2, progress=False)
+
+    def _codes_of(self, found: Sequence[Case]) -> dict[int, CodeSet]:
+        networks = self.editor.networks
+        image, label = networks.first_stage_model, networks.cond_stage_model
+
+        def codes(case: Case) -> dict[int, CodeSet]:
+            return encode_pictures(
+                case.photo[None], case.labels[None], [case.hidden], image, label, self.editor.config, ON_CPU
+            )
+
+        return joined([codes(case) for case in found])
 
     @torch.inference_mode()
     def transformers(self) -> list[Row]:
@@ -305,11 +316,11 @@ class Evaluation:
         return float(np.mean(losses))
 
     @torch.inference_mode()
-    def _attention_nats(self, side: int) -> dict[str, float]:
+    def _attention_nats(self, found: Sequence[Case], side: int) -> dict[str, float]:
         networks = self.editor.networks
         assert networks.transformer is not None
-        sets = self._codes(side, self.setting.high_count)
-        found = {name: self._nats(networks.transformer, sets, side, name) for name in VARIANTS}
+        sets = self._codes_of(found)
+        nats = {name: self._nats(networks.transformer, sets, side, name) for name in VARIANTS}
         codes, size, losses = sets[side], side // 16, []
         for row in range(len(codes)):
             batch = take(codes, np.array([row]), torch.device("cpu"))
@@ -317,7 +328,7 @@ class Evaluation:
                 batch[k][0].view(size, size) for k in ("known", "target", "mask", "condition")
             )
             losses.append(-float(sliding_nats(networks.guiding_transformer, known, target, mask, condition).mean()))
-        return {**found, "sliding guide": float(np.mean(losses))}
+        return {**nats, "sliding guide": float(np.mean(losses))}
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..config import GUIDE_RESOLUTION, ModelConfig
 from ..masks import one_hot, shrink_any, to_picture
@@ -38,16 +40,16 @@ class CodeSet:
     def __len__(self) -> int:
         return len(self.target)
 
-    def first(self, count: int) -> CodeSet:
-        """The first `count` crops only."""
-        return CodeSet(*(getattr(self, f.name)[:count] for f in fields(self)))
+    @classmethod
+    def of(cls, parts: Sequence[CodeSet]) -> CodeSet:
+        """The crops of all parts, in their order."""
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
     @classmethod
-    def empty(cls, count: int, tokens: int) -> CodeSet:
-        def zeros(kind: type) -> np.ndarray:
-            return np.zeros((count, tokens), kind)
-
-        return cls(zeros(np.int16), zeros(np.int16), zeros(bool), zeros(np.int16))
+    def empty(cls, side: int) -> CodeSet:
+        """No crops at a resolution."""
+        tokens = (side // 16) ** 2
+        return cls(*(np.zeros((0, tokens), kind) for kind in (np.int16, np.int16, bool, np.int16)))
 
 
 @torch.inference_mode()
@@ -59,35 +61,54 @@ def encode_crops(
 
     until: stop then (time.monotonic) with the crops that are ready, one batch at least.
     """
-    sizes = [side] if side == GUIDE_RESOLUTION else [side, GUIDE_RESOLUTION]
-    count, batch = len(pairs) * variants, BATCH
-    sets = {size: CodeSet.empty(count, (size // 16) ** 2) for size in sizes}
-    stream = CropStream(pairs, side, batch, seed, scales=(0.8, 1.0) if side > GUIDE_RESOLUTION else (0.45, 1.0))
-    for first in range(0, count, batch):
-        photos, maps, rng = stream.batch(first // batch)
+    count, made = len(pairs) * variants, [{size: CodeSet.empty(size) for size in _sizes(side)}]
+    stream = CropStream(pairs, side, BATCH, seed, scales=(0.8, 1.0) if side > GUIDE_RESOLUTION else (0.45, 1.0))
+    for first in range(0, count, BATCH):
+        photos, maps, rng = stream.batch(first // BATCH)
         painted = [training_mask(labels, rng, MAX_RATIO.get(side, 0.45)) for labels in maps]
-        rows = slice(first, min(first + batch, count))
-        used = rows.stop - rows.start  # the last batch may reach beyond the last crop
-        for size in sizes:
-            tokens = np.stack([shrink_any(mask, size // 16) for mask in painted[:used]])
-            mask = precision.move(torch.from_numpy(tokens.astype(np.float32))[:, None])
-            picture = precision.move(torch.cat([to_picture(scale_photo(p, size)) for p in photos[:used]]))
-            channels = config.label_vqgan.in_channels
-            hot = precision.move(torch.cat([one_hot(scale_labels(m, size), channels) for m in maps[:used]]))
-            with precision.autocast():
-                features = image.encode(picture)
-                known = image.encode(picture, mask, known_only=True)
-                condition = label.encode(hot)
-            made = sets[size]
-            made.target[rows] = image.quantize.indices(features.float()).cpu().numpy()
-            made.known[rows] = image.quantize.indices(known.float()).cpu().numpy()
-            made.condition[rows] = label.quantize.indices(condition.float()).cpu().numpy()
-            made.mask[rows] = tokens.reshape(used, -1)
+        used = slice(count - first)  # the last batch may reach beyond the last crop
+        made.append(encode_pictures(photos[used], maps[used], painted[used], image, label, config, precision))
         if until is not None and time.monotonic() > until:
-            return {size: made.first(rows.stop) for size, made in sets.items()}
-        if progress and first // batch % 50 == 0:
+            break
+        if progress and first // BATCH % 50 == 0:
             print(f"codes at {side}: {first} of {count}", file=sys.stderr, flush=True)
+    return joined(made)
+
+
+@torch.inference_mode()
+def encode_pictures(
+    photos: np.ndarray, maps: np.ndarray, painted: Sequence[np.ndarray], image: VQGAN,
+    label: VQGAN, config: ModelConfig, precision: Precision,
+) -> dict[int, CodeSet]:  # fmt: skip
+    """Codes of photos (N, side, side, 3) with labels and paint (N, side, side), at that side and at 256, by side."""
+    sets = {}
+    for size in _sizes(photos.shape[1]):
+        tokens = np.stack([shrink_any(mask, size // 16) for mask in painted])
+        mask = precision.move(torch.from_numpy(tokens.astype(np.float32))[:, None])
+        picture = precision.move(torch.cat([to_picture(scale_photo(p, size)) for p in photos]))
+        channels = config.label_vqgan.in_channels
+        hot = precision.move(torch.cat([one_hot(scale_labels(m, size), channels) for m in maps]))
+        with precision.autocast():
+            features = image.encode(picture)
+            known = image.encode(picture, mask, known_only=True)
+            condition = label.encode(hot)
+
+        def codes(vqgan: VQGAN, seen: Tensor) -> np.ndarray:
+            return vqgan.quantize.indices(seen.float()).cpu().numpy().astype(np.int16)
+
+        sets[size] = CodeSet(
+            codes(image, features), codes(image, known), tokens.reshape(len(tokens), -1), codes(label, condition)
+        )
     return sets
+
+
+def joined(parts: Sequence[dict[int, CodeSet]]) -> dict[int, CodeSet]:
+    """One set a side of all parts' crops, in their order."""
+    return {side: CodeSet.of([part[side] for part in parts]) for side in parts[0]}
+
+
+def _sizes(side: int) -> tuple[int, ...]:
+    return (side,) if side == GUIDE_RESOLUTION else (side, GUIDE_RESOLUTION)
 
 
 def save_codes(sets: dict[int, CodeSet], path: Path) -> None:

@@ -72,14 +72,18 @@ class DataSet:
     val: tuple[Pair, ...]
 
     @classmethod
-    def open(cls, folders: Sequence[Path]) -> DataSet:
+    def open(cls, folders: Sequence[Path], unseen: Sequence[Path] = ()) -> DataSet:
+        """The pairs of the folders by their splits; those of the folders `unseen` are all for validation.
+
+        Raises DataError for a missing or unreadable folder, and when there is nothing to train on.
+        """
         train: list[Pair] = []
         val: list[Pair] = []
-        for folder in folders:
+        for folder in (*folders, *unseen):
             if not folder.exists():
-                raise DataError(f"{folder}: no such folder; give --data a folder with photo + label-map pairs")
+                raise DataError(f"{folder}: no such folder; give one with photo + label-map pairs")
             for pair, held_out in _pairs_below(folder):
-                (val if held_out else train).append(pair)
+                (val if held_out or folder in unseen else train).append(pair)
         if not train:
             raise DataError(f"{', '.join(map(str, folders))}: no photo + label-map pairs found")
         return cls(tuple(train), tuple(val))

@@ -11,11 +11,14 @@ import torch
 from PIL import Image
 
 from app.cli import main
+from models.checkpoint import load_checkpoint
 from models.config import Semantics
 from models.evaluation.baselines import PatchRetrieval, fill_mean_color, fill_telea, mean_colors
 from models.evaluation.cases import cases
+from models.evaluation.evaluate import Evaluation, Setting
 from models.evaluation.variants import no_lists, random_lists, sliding_nats
 from models.grid import TokenGrid
+from models.networks import expected_shapes
 from models.training.data import DataSet
 from models.transformer import Visible
 from tests.helpers import CODES, LABEL_CODES, LABELS, save_tiny_checkpoint, tiny_config, tiny_transformer
@@ -49,6 +52,17 @@ def test_that_the_tables_are_complete(folder: Path, tmp_path: Path, capsys: pyte
     real = tables["edits at 256"][-1]
     assert real["ssim"] == pytest.approx(1.0) and real["frechet"] is None  # no backbone was given
     assert Image.open(files[1]).size == (256 * 4, 256 * 3)
+
+
+def test_that_nats_are_those_of_the_pictures_that_are_drawn(folder: Path, tmp_path: Path) -> None:
+    """The attention table's figures come from the same photos and masks."""
+    checkpoint = load_checkpoint(save_tiny_checkpoint(tmp_path / "checkpoint", tiny_config()), expected_shapes)
+    evaluation = Evaluation(Setting(DataSet.open([folder]), checkpoint))
+    found = list(cases(evaluation.setting.data, 512, 2))
+    sets = evaluation._codes_of(found)
+    assert sorted(sets) == [256, 512] and len(sets[512]) == 2
+    for case, row in zip(found, sets[512].mask, strict=True):
+        assert np.array_equal(row.reshape(32, 32), case.hidden.reshape(32, 16, 32, 16).any((1, 3)))
 
 
 def test_that_bad_arguments_are_one_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

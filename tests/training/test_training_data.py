@@ -109,6 +109,15 @@ def test_that_missing_empty_and_damaged_data_are_one_clear_line(tmp_path: Path) 
         assert "\n" not in str(caught.value)
 
 
+def test_that_the_pairs_of_an_unseen_folder_are_all_for_validation(tmp_path: Path) -> None:
+    write_loose(tmp_path / "a", ["one", "held"], (40, 30), val=["held"])
+    write_loose(tmp_path / "b", ["two", "three"], (40, 30), val=["three"])
+    data = DataSet.open([tmp_path / "a"], unseen=[tmp_path / "b"])
+    assert [p.id for p in data.train] == ["one"] and {p.id for p in data.val} == {"held", "two", "three"}
+    with pytest.raises(DataError, match="no such folder"):
+        DataSet.open([tmp_path / "a"], unseen=[tmp_path / "nowhere"])
+
+
 def test_that_small_photos_are_left_out_where_large_ones_are_needed(tmp_path: Path) -> None:
     write_loose(tmp_path / "a", ["small"], (100, 300), val=[])
     write_loose(tmp_path / "b", ["large", "held"], (200, 220), val=["held"])
