@@ -153,6 +153,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dropout", type=float, metavar="P", help="guide, sga: while training")
     parser.add_argument("--learning-rate", type=float, help="default: the stage's own")
     parser.add_argument("--adversarial-weight", type=float, help="share of the reconstruction gradient (default 0.1)")
+    parser.add_argument("--crop", type=int, choices=(128, 256), help="image-vqgan: side of its crops in pixels")
     parser.add_argument("--texture-weight", type=float, help="image-vqgan: of the texture distance (needs --backbone)")
     parser.add_argument("--adversarial-start", type=int, help="step at which the adversarial loss begins")
     parser.add_argument(
@@ -325,6 +326,7 @@ def _train(options: argparse.Namespace) -> int:
         adversarial_start=options.adversarial_start,
         adversarial_weight=options.adversarial_weight,
         texture_weight=options.texture_weight,
+        crop=options.crop,
         decoder_only=options.decoder_only,
         start=options.start,
     )

@@ -25,15 +25,17 @@ from .codebook import CodebookKeeper
 from .data import CropStream, DataSet
 from .discriminator import FeatureDiscriminator, PatchDiscriminator, adaptive_weight, hinge_loss
 from .masks import training_mask
+from .moments import Moments
 from .perceptual import PERCEPTUAL, STAGES, Backbone, feature_distance, perceptual_distance
 from .precision import Precision
 from .texture import grain, mean_distance, texture_distance
 
-CROP = 128
+CROP = 128  # pixels; a decoder that is nearly done gains from whole pictures
 UNTOLD = 0.15  # share of crops whose labels the decoder does not get, so that it can do without
 COARSE = 4  # pixels
 FINE_SHARE = 0.8  # of the pixel loss, where a texture distance stands beside it
 JUDGED = tuple(stage[-1] for stage in STAGES)  # channels of the backbone's feature maps
+MOMENTS_WEIGHT = 2.0  # beside the texture distance
 JUDGE_ALONE = 300  # steps that the discriminator learns before the decoder listens to it
 
 
@@ -50,6 +52,7 @@ class ImageVqganStage:
         backbone: Backbone | None,
         *,
         batch: int = 8,
+        crop: int = CROP,
         seed: int = 0,
         perceptual_weight: float = 1.0,
         adversarial_start: int = 3500,
@@ -65,7 +68,10 @@ class ImageVqganStage:
         self.judge = precision.place(judge)
         self.backbone = None if backbone is None else precision.place(backbone)
         self.keeper = CodebookKeeper(self.vqgan.quantize)
-        self.modules: dict[str, nn.Module] = {"vqgan": self.vqgan, "judge": self.judge, "keeper": self.keeper}
+        self.moments = precision.place(Moments(JUDGED))
+        self.modules: dict[str, nn.Module] = {
+            "vqgan": self.vqgan, "judge": self.judge, "keeper": self.keeper, "moments": self.moments,
+        }  # fmt: skip
         trained = [p for n, p in self.vqgan.named_parameters() if not n.startswith("quantize.")]
         self.optimisers: dict[str, torch.optim.Optimizer] = {
             "vqgan": torch.optim.Adam(trained, learning_rate, betas=(0.5, 0.99)),
@@ -74,7 +80,7 @@ class ImageVqganStage:
             ),
         }
         self.run, self.run_judge = team.runner(self.vqgan), team.runner(self.judge)
-        self.stream = CropStream(data.train, CROP, batch, seed, scales=(0.5, 1.0))
+        self.stream = CropStream(data.train, crop, batch, seed, scales=(0.5, 1.0))
         self.data = data
         self.weights = (perceptual_weight, adversarial_weight)
         self.texture_weight = texture_weight
@@ -93,7 +99,7 @@ class ImageVqganStage:
     def batch(self, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Pictures (B, 3, H, W), labels (B, H, W), token masks (B, 1, h, w), and which labels the decoder is told."""
         photos, maps, rng = self.stream.batch(number)
-        side = CROP // 16
+        side = self.stream.side // 16
         masks = np.zeros((len(photos), 1, side, side), np.float32)
         for mask, labels in zip(masks, maps, strict=True):
             if rng.random() < 0.4:
@@ -127,9 +133,10 @@ class ImageVqganStage:
             loss = loss + self.weights[0] * perceptual
             metrics["perceptual"] = perceptual.item()
             if self.texture_weight:
-                texture = texture_distance([grain(output), *features], [grain(pictures), *targets], CROP)
+                texture = texture_distance([grain(output), *features], [grain(pictures), *targets], pictures.shape[3])
                 means = mean_distance(seen, wanted)
-                loss = loss + self.texture_weight * (texture + means)
+                moments, metrics["moments"] = self.moments(seen, wanted)
+                loss = loss + self.texture_weight * (texture + means + MOMENTS_WEIGHT * moments)
                 metrics |= {"texture": texture.item(), "means": means.item()}
         (gradient,) = torch.autograd.grad(loss, output, retain_graph=True)
         if number >= self.adversarial_start:

@@ -69,6 +69,7 @@ class Options:
     adversarial_start: int | None = None
     adversarial_weight: float | None = None
     texture_weight: float | None = None
+    crop: int | None = None  # image-vqgan: side of the training crops
     decoder_only: bool = False
     start: Path | None = None
     from_guide: bool = False  # sga: begin as a copy of the guide, even where `start` has an SGA
@@ -249,6 +250,8 @@ def _image_vqgan(options: Options, precision: Precision) -> Stage:
         extra["adversarial_weight"] = options.adversarial_weight
     if options.texture_weight is not None:
         extra["texture_weight"] = options.texture_weight
+    if options.crop is not None:
+        extra["crop"] = options.crop
     labels = len(options.label_set())
     return ImageVqganStage(options.config(), labels, DataSet.open(options.data), precision, backbone, **extra)
 
