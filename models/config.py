@@ -135,11 +135,15 @@ class SegmenterConfig:
 
 @dataclass(frozen=True)
 class Label:
-    """One entry of a label set: its index is its place in the set."""
+    """One entry of a label set: its index is its place in the set.
+
+    either: of the labels with the same word here a photo shows one only, as lake or sea; "" = this one goes with all.
+    """
 
     name: str
     color: tuple[int, int, int]
     rare: bool = False
+    either: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,11 @@ class LabelSet:
             if label.name.lower() == name.strip().lower():
                 return index
         raise KeyError(name)
+
+    def exclusive(self) -> tuple[tuple[int, ...], ...]:
+        """Groups of labels of which a photo shows one only."""
+        words = sorted({label.either for label in self.labels} - {""})
+        return tuple(tuple(k for k, label in enumerate(self.labels) if label.either == word) for word in words)
 
 
 @dataclass(frozen=True)
@@ -194,7 +203,7 @@ class ModelConfig:
 
 
 def label_set_from_json(data: Any) -> LabelSet:
-    """Build a label set from {"name": …, "labels": [{"name", "color", "rare"?}, …]}."""
+    """Build a label set from {"name": …, "labels": [{"name", "color", "rare"?, "either"?}, …]}."""
     fields = _checked(LabelSet, data, "label set")
     entries = fields["labels"]
     _require(0 < len(entries) <= 255, f"label set: {len(entries)} labels; 1 to 255 are possible")

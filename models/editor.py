@@ -113,7 +113,7 @@ class SceneEditor:
         """Photo (H, W, 3) uint8 -> label map (H, W) uint8; all "unknown" (index 0) without a segmenter."""
         if self.networks.segmenter is None:
             return np.zeros(photo.shape[:2], np.uint8)
-        return self.networks.segmenter.label_map(photo)
+        return self.networks.segmenter.label_map(photo, self.label_set.exclusive())
 
     def plan(self, paint: np.ndarray, window: str | int = "auto") -> tuple[Window, ...]:
         """The windows that an edit would be generated in; empty when nothing is painted."""

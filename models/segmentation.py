@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import torch
@@ -93,11 +95,18 @@ class Segmenter(nn.Module):
         return self.head(x)
 
     @torch.inference_mode()
-    def label_map(self, photo: np.ndarray) -> np.ndarray:
-        """Photo (H, W, 3) uint8 of any size -> label map (H, W) uint8; the mean over two scales and mirror images."""
+    def label_map(self, photo: np.ndarray, exclusive: Sequence[Sequence[int]] = ()) -> np.ndarray:
+        """Photo (H, W, 3) uint8 of any size -> label map (H, W) uint8; the mean over two scales and mirror images.
+
+        exclusive: groups of labels of which the map holds only the one that is likelier over the whole photo.
+        """
         coarse, fine = (self._shares(photo, scale) for scale in SCALES)
-        shares = fine + F.interpolate(coarse, size=fine.shape[2:], mode="bilinear")
-        return _argmax_at(shares[0], *photo.shape[:2])
+        shares = (fine + F.interpolate(coarse, size=fine.shape[2:], mode="bilinear"))[0]
+        for group in exclusive:
+            found = shares[list(group)]
+            shares[list(group)] = 0.0
+            shares[group[int(found.sum((1, 2)).argmax())]] = found.sum(0)
+        return _argmax_at(shares, *photo.shape[:2])
 
     def _shares(self, photo: np.ndarray, scale: float) -> Tensor:
         """How likely each label is (1, labels, h, w), the longer side of the photo being `scale` times the usual."""

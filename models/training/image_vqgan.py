@@ -35,7 +35,7 @@ UNTOLD = 0.15  # share of crops whose labels the decoder does not get, so that i
 COARSE = 4  # pixels
 FINE_SHARE = 0.8  # of the pixel loss, where a texture distance stands beside it
 JUDGED = tuple(stage[-1] for stage in STAGES)  # channels of the backbone's feature maps
-MOMENTS_WEIGHT = 2.0  # beside the texture distance
+MOMENTS_WEIGHT = 1.0  # beside the texture distance
 JUDGE_ALONE = 300  # steps that the discriminator learns before the decoder listens to it
 
 
