@@ -1,6 +1,6 @@
 """Stage `image-vqgan`: encoder, codebook and decoder of photos.
 
-Losses: L1, perceptual, commitment, texture, and late an adversarial one. The encoder runs
+Losses: L1, perceptual, commitment, texture and moments, and late an adversarial one. The encoder runs
 twice on each crop: on everything (those codes are what the transformers learn to draw) and on the known part
 only (those features are what the decoder reads outside the edit; iLAT, equation 4).
 """
@@ -33,9 +33,8 @@ from .texture import grain, mean_distance, texture_distance
 CROP = 128  # pixels; a decoder that is nearly done gains from whole pictures
 UNTOLD = 0.15  # share of crops whose labels the decoder does not get, so that it can do without
 COARSE = 4  # pixels
-FINE_SHARE = 0.8  # of the pixel loss, where a texture distance stands beside it
+FINE_WEIGHT, COARSE_WEIGHT = 1.6, 4.0  # of the pixel loss and its coarse part, where a texture distance stands beside
 JUDGED = tuple(stage[-1] for stage in STAGES)  # channels of the backbone's feature maps
-MOMENTS_WEIGHT = 1.0  # beside the texture distance
 JUDGE_ALONE = 300  # steps that the discriminator learns before the decoder listens to it
 
 
@@ -121,7 +120,7 @@ class ImageVqganStage:
         loss = pixel
         if self.texture_weight:  # what is finer than a few pixels is the texture distance's to judge
             coarse = F.avg_pool2d(output - pictures, COARSE).abs().mean()
-            loss = FINE_SHARE * pixel + coarse
+            loss = FINE_WEIGHT * pixel + COARSE_WEIGHT * coarse
         seen, wanted = [output], [pictures]  # what the discriminator judges
         if self.backbone is not None:
             with self.precision.autocast():
@@ -136,7 +135,7 @@ class ImageVqganStage:
                 texture = texture_distance([grain(output), *features], [grain(pictures), *targets], pictures.shape[3])
                 means = mean_distance(seen, wanted)
                 moments, metrics["moments"] = self.moments(seen, wanted)
-                loss = loss + self.texture_weight * (texture + means + MOMENTS_WEIGHT * moments)
+                loss = loss + self.texture_weight * (texture + means + moments)
                 metrics |= {"texture": texture.item(), "means": means.item()}
         (gradient,) = torch.autograd.grad(loss, output, retain_graph=True)
         if number >= self.adversarial_start:
