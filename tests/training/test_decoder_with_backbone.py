@@ -45,6 +45,18 @@ def test_that_the_decoder_alone_learns_and_is_judged_by_what_the_backbone_sees(
     assert stage.evaluate(tmp_path, 14)["perceptual"] > 0
 
 
+def test_that_the_decoder_can_learn_from_whole_pictures(tmp_path: Path) -> None:
+    backbone = load_backbone(shared_path("parts", "perceptual", "efficientnet_lite0_fp16.safetensors"), len(STAGES))
+    data = DataSet.open([write_loose(tmp_path / "data", ["one", "two"], (260, 270), val=["two"])])
+    stage = ImageVqganStage(
+        CONFIG, LABELS, data, FP32, backbone, batch=1, crop=256, texture_weight=1.0, decoder_only=True
+    )
+    pictures, labels, masks, _ = batch = stage.batch(0)
+    assert pictures.shape == (1, 3, 256, 256) and labels.shape == (1, 256, 256) and masks.shape == (1, 1, 16, 16)
+    assert stage.step(batch, 0)["moments"] > 0
+    assert stage.modules["moments"] is stage.moments and float(stage.moments.weight) > 0
+
+
 def _mixing(stage: ImageVqganStage) -> list[torch.Tensor]:
     """The judge's fixed random weights."""
     return [*stage.judge.mix.parameters(), *stage.judge.deeper.parameters()]
