@@ -41,8 +41,8 @@ from .variants import VARIANTS, SlidingEditor, no_lists, random_lists, sliding_n
 
 Row = dict[str, Any]
 BACKBONE = Path("perceptual") / "efficientnet_lite0_fp16.safetensors"
-ON_CPU = Precision(torch.device("cpu"), False)
 LABELLER = Path("labeller") / "deeplabv3_mnv2_ade20k32_int8_logits.tflite"
+ON_CPU = Precision(torch.device("cpu"), False)
 
 
 @dataclass(frozen=True)
@@ -300,13 +300,12 @@ class Evaluation:
         losses = []
         grid, config = TokenGrid.of_resolution(side), model.config
         guide, semantics = self.editor.networks.guiding_transformer, self.editor.semantics
-        device = torch.device("cpu")
         for row in range(len(sets[side])):
             rows = np.array([row])
-            batch = take(sets[side], rows, device)
+            batch = take(sets[side], rows, ON_CPU.device)
             lists: BlockLists | None = None
             if side > GUIDE_RESOLUTION and variant == "sga":
-                low = take(sets[GUIDE_RESOLUTION], rows, device)
+                low = take(sets[GUIDE_RESOLUTION], rows, ON_CPU.device)
                 lists = lists_from_truth(guide, low, self.editor.config, config.top_k_blocks)
             elif side > GUIDE_RESOLUTION and variant == "random blocks":
                 lists = random_lists(config, 1, config.top_k_blocks, semantics, row)
@@ -323,7 +322,7 @@ class Evaluation:
         nats = {name: self._nats(networks.transformer, sets, side, name) for name in VARIANTS}
         codes, size, losses = sets[side], side // 16, []
         for row in range(len(codes)):
-            batch = take(codes, np.array([row]), torch.device("cpu"))
+            batch = take(codes, np.array([row]), ON_CPU.device)
             known, target, mask, condition = (
                 batch[k][0].view(size, size) for k in ("known", "target", "mask", "condition")
             )

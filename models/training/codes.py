@@ -81,6 +81,10 @@ def encode_pictures(
     label: VQGAN, config: ModelConfig, precision: Precision,
 ) -> dict[int, CodeSet]:  # fmt: skip
     """Codes of photos (N, side, side, 3) with labels and paint (N, side, side), at that side and at 256, by side."""
+
+    def codes(vqgan: VQGAN, seen: Tensor) -> np.ndarray:
+        return vqgan.quantize.indices(seen.float()).cpu().numpy().astype(np.int16)
+
     sets = {}
     for size in _sizes(photos.shape[1]):
         tokens = np.stack([shrink_any(mask, size // 16) for mask in painted])
@@ -92,10 +96,6 @@ def encode_pictures(
             features = image.encode(picture)
             known = image.encode(picture, mask, known_only=True)
             condition = label.encode(hot)
-
-        def codes(vqgan: VQGAN, seen: Tensor) -> np.ndarray:
-            return vqgan.quantize.indices(seen.float()).cpu().numpy().astype(np.int16)
-
         sets[size] = CodeSet(
             codes(image, features), codes(image, known), tokens.reshape(len(tokens), -1), codes(label, condition)
         )

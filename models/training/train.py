@@ -41,6 +41,12 @@ from .weights import PREFIX, SNAPSHOT, STAGES, StageWeights, TrainingError, chec
 SHARES = {"label-vqgan": 0.05, "image-vqgan": 0.45, "segmenter": 0.1, "guide": 0.2, "sga": 0.2}
 USED = 0.9
 LATE_PARTS = ("decoder.hints.", "decoder.grains.", "context.")  # what earlier checkpoints do not have
+_OF_IMAGE_VQGAN = (
+    "adversarial_start",
+    "adversarial_weight",
+    "texture_weight",
+    "crop",
+)  # options that go to it as given
 CODES_SHARE = 0.3  # of a transformer stage's minutes: so long its codes may take, with fewer crops if need be
 ON_CUDA = 8  # a GPU takes batches so many times larger
 LABELS = Path(__file__).resolve().parents[2] / "resources" / "labels" / "landscape-20.json"
@@ -243,15 +249,9 @@ def _image_vqgan(options: Options, precision: Precision) -> Stage:
     backbone = None if options.backbone is None else load_backbone(options.backbone, len(BACKBONE_STAGES))
     if backbone is None:
         print("image-vqgan: no --backbone given, training without the perceptual loss", file=sys.stderr)
-    extra: dict[str, Any] = {"batch": _batch(options, precision, 8), "decoder_only": options.decoder_only}
-    if options.adversarial_start is not None:
-        extra["adversarial_start"] = options.adversarial_start
-    if options.adversarial_weight is not None:
-        extra["adversarial_weight"] = options.adversarial_weight
-    if options.texture_weight is not None:
-        extra["texture_weight"] = options.texture_weight
-    if options.crop is not None:
-        extra["crop"] = options.crop
+    given = {name: getattr(options, name) for name in _OF_IMAGE_VQGAN}
+    extra: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    extra |= {"batch": _batch(options, precision, 8), "decoder_only": options.decoder_only}
     labels = len(options.label_set())
     return ImageVqganStage(options.config(), labels, DataSet.open(options.data), precision, backbone, **extra)
 
