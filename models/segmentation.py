@@ -11,10 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import SegmenterConfig
+from .edges import EdgeFilter
 from .masks import to_picture
 
 STEM = 4
 SCALES = (1.0, 1.5)  # of the side it works at, whose answers are averaged
+FINEST = 1024  # pixels: borders are drawn at no more than so many a side
+UNLIKELY = 0.02  # a label that is nowhere likelier is not on the map
 
 
 class _Block(nn.Module):
@@ -101,12 +104,12 @@ class Segmenter(nn.Module):
         exclusive: groups of labels of which the map holds only the one that is likelier over the whole photo.
         """
         coarse, fine = (self._shares(photo, scale) for scale in SCALES)
-        shares = (fine + F.interpolate(coarse, size=fine.shape[2:], mode="bilinear"))[0]
-        for group in exclusive:
-            found = shares[list(group)]
-            shares[list(group)] = 0.0
+        shares = (fine + F.interpolate(coarse, size=fine.shape[2:], mode="bilinear"))[0].numpy()
+        for group in map(list, exclusive):
+            found = shares[group]
+            shares[group] = 0.0
             shares[group[int(found.sum((1, 2)).argmax())]] = found.sum(0)
-        return _argmax_at(shares, *photo.shape[:2])
+        return _likeliest(shares / shares.sum(0), photo)
 
     def _shares(self, photo: np.ndarray, scale: float) -> Tensor:
         """How likely each label is (1, labels, h, w), the longer side of the photo being `scale` times the usual."""
@@ -118,17 +121,19 @@ class Segmenter(nn.Module):
         return (self(picture).softmax(1) + self(picture.flip(3)).softmax(1).flip(3)).float().cpu()
 
 
-def _argmax_at(shares: Tensor, height: int, width: int) -> np.ndarray:
-    """Shares (C, h, w) of the labels -> most likely label at (height, width), in strips to bound the memory."""
-    out = np.empty((height, width), np.uint8)
-    rows = max(1, 2**22 // max(1, width))
-    source = F.interpolate(shares[None], size=(min(height, 1024), min(width, 1024)), mode="bilinear")
-    for top in range(0, height, rows):
-        stop = min(height, top + rows)
-        index = (torch.arange(top, stop).float() + 0.5) * source.shape[2] / height
-        column = (torch.arange(width).float() + 0.5) * source.shape[3] / width
-        out[top:stop] = source[0][:, index.long()][:, :, column.long()].argmax(0).numpy()
-    return out
+def _likeliest(shares: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """Shares (C, h, w) float32 of the labels -> likeliest label at each pixel (H, W, 3) of the photo, along edges."""
+    height, width = photo.shape[:2]
+    size = (min(width, FINEST), min(height, FINEST))
+    follow = EdgeFilter(cv2.resize(photo, size, interpolation=cv2.INTER_AREA))
+    best = np.full(size[::-1], -np.inf, np.float32)
+    labels = np.zeros(size[::-1], np.uint8)
+    for label, share in enumerate(shares):
+        if share.max() > UNLIKELY:
+            fine = follow(cv2.resize(share, size))
+            labels[fine > best] = label
+            np.maximum(best, fine, out=best)
+    return cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def _coordinates(like: Tensor) -> Tensor:
