@@ -30,6 +30,7 @@ from ..quantize import perplexity
 from ..request import EditRequest, SamplingSettings
 from ..training.codes import CodeSet, encode_crops, encode_pictures, joined
 from ..training.data import DataSet
+from ..training.gridding import grid_strength
 from ..training.precision import Precision
 from ..training.transformers import lists_from_truth, masked_loss, take
 from ..transformer import Transformer, Visible
@@ -215,7 +216,7 @@ class Evaluation:
     def vqgan(self, found: Sequence[Case]) -> Row:
         """Reconstruction of whole photos from their codes (and labels, where the decoder reads them)."""
         vqgan = self.editor.networks.first_stage_model
-        outcome, values, tokens, reals, others = Outcome(), [], [], [], []
+        outcome, values, tokens, reals, others, drawn = Outcome(), [], [], [], [], []
         for case in found:
             features = vqgan.encode(to_picture(case.photo))
             codes = vqgan.quantize.indices(features)
@@ -224,6 +225,7 @@ class Evaluation:
             picture = to_pixels(rebuilt, self.editor.semantics)
             values.append(psnr(picture, case.photo))
             tokens.append(codes.flatten())
+            drawn.append(to_picture(picture))
             real = None if self.eye is None else self.eye.look(case.photo)
             reals += [] if real is None else [real.statistics]
             self._note(outcome, case, real, picture)
@@ -234,6 +236,7 @@ class Evaluation:
         return {
             "psnr": _mean(values), "ssim": row["ssim"], "perceptual": row["perceptual"], "frechet": row["frechet"],
             "frechet by the labeller": _distance_of(others),
+            "grid": grid_strength(drawn), "grid of the photos": grid_strength(to_picture(c.photo) for c in found),
             "code perplexity": used, "codes": vqgan.config.codes,
         }  # fmt: skip
 

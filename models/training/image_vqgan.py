@@ -24,6 +24,7 @@ from . import team
 from .codebook import CodebookKeeper
 from .data import CropStream, DataSet
 from .discriminator import FeatureDiscriminator, PatchDiscriminator, adaptive_weight, hinge_loss
+from .gridding import grid_distance, grid_strength
 from .masks import training_mask
 from .moments import Moments
 from .perceptual import PERCEPTUAL, STAGES, Backbone, feature_distance, perceptual_distance
@@ -34,6 +35,7 @@ CROP = 128  # pixels; a decoder that is nearly done gains from whole pictures
 UNTOLD = 0.15  # share of crops whose labels the decoder does not get, so that it can do without
 COARSE = 4  # pixels
 FINE_WEIGHT, COARSE_WEIGHT = 1.6, 4.0  # of the pixel loss and its coarse part, where a texture distance stands beside
+GRID_WEIGHT = 4.0
 JUDGED = tuple(stage[-1] for stage in STAGES)  # channels of the backbone's feature maps
 JUDGE_ALONE = 300  # steps that the discriminator learns before the decoder listens to it
 
@@ -135,8 +137,9 @@ class ImageVqganStage:
                 texture = texture_distance([grain(output), *features], [grain(pictures), *targets], pictures.shape[3])
                 means = mean_distance(seen, wanted)
                 moments, metrics["moments"] = self.moments(seen, wanted)
-                loss = loss + self.texture_weight * (texture + means + moments)
-                metrics |= {"texture": texture.item(), "means": means.item()}
+                grid = grid_distance(output, pictures)
+                loss = loss + self.texture_weight * (texture + means + moments) + GRID_WEIGHT * grid
+                metrics |= {"texture": texture.item(), "means": means.item(), "grid": grid.item()}
         (gradient,) = torch.autograd.grad(loss, output, retain_graph=True)
         if number >= self.adversarial_start:
             self._judge(seen, wanted, labels, metrics)
@@ -214,11 +217,12 @@ class ImageVqganStage:
 
     @torch.no_grad()
     def evaluate(self, folder: Path, number: int) -> dict[str, float]:
-        """PSNR, perceptual distance and code perplexity on validation photos, and a contact sheet."""
+        """PSNR, grid, perceptual distance and code perplexity on validation photos, and a contact sheet."""
         errors: list[float] = []
         distances: list[float] = []
         tokens: list[Tensor] = []
         sheet: list[Tensor] = []
+        pictures: list[Tensor] = []
         for pair, photo, labels in islice(self.data.validation(max(1, len(self.data.val) // 48)), 48):
             if pair.id.startswith("wal_"):  # crops of these photos are trained on
                 continue
@@ -236,6 +240,7 @@ class ImageVqganStage:
             if self.backbone is not None:
                 distances.append(perceptual_distance(self.backbone, rebuilt, picture).item())
             tokens.append(codes.flatten().cpu())
+            pictures.append(rebuilt.cpu())
             if len(sheet) < 12 and photo.shape[:2] == (256, 256):
                 sheet.append(torch.cat([picture, rebuilt], 3)[0].cpu())
         if not errors:
@@ -243,6 +248,7 @@ class ImageVqganStage:
         save_sheet(sheet, folder / f"{self.name}-{number:07d}.png", columns=3)
         figures = {
             "psnr": float(np.mean([-10 * np.log10(max(e, 1e-9)) for e in errors])),
+            "grid": grid_strength(pictures),
             "code_perplexity": perplexity(torch.cat(tokens), self.vqgan.config.codes),
         }
         return figures | ({"perceptual": float(np.mean(distances))} if distances else {})
