@@ -24,7 +24,7 @@ from . import team
 from .codebook import CodebookKeeper
 from .data import CropStream, DataSet
 from .discriminator import FeatureDiscriminator, PatchDiscriminator, adaptive_weight, hinge_loss
-from .gridding import grid_distance, grid_strength
+from .gridding import grid_loss, grid_strength
 from .masks import training_mask
 from .moments import Moments
 from .perceptual import PERCEPTUAL, STAGES, Backbone, feature_distance, perceptual_distance
@@ -137,7 +137,7 @@ class ImageVqganStage:
                 texture = texture_distance([grain(output), *features], [grain(pictures), *targets], pictures.shape[3])
                 means = mean_distance(seen, wanted)
                 moments, metrics["moments"] = self.moments(seen, wanted)
-                grid = grid_distance(output, pictures)
+                grid = grid_loss(output)
                 loss = loss + self.texture_weight * (texture + means + moments) + GRID_WEIGHT * grid
                 metrics |= {"texture": texture.item(), "means": means.item(), "grid": grid.item()}
         (gradient,) = torch.autograd.grad(loss, output, retain_graph=True)
