@@ -14,7 +14,7 @@ class EdgeFilter:
 
     def __init__(self, picture: np.ndarray) -> None:
         """picture: (H, W, 3) uint8."""
-        self.side = 2 * (max(picture.shape) // REACH) + 1
+        self.side = 2 * (max(picture.shape[:2]) // REACH) + 1
         self.grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
         self.mean = self._around(self.grey)
         self.variance = self._around(self.grey * self.grey) - self.mean * self.mean

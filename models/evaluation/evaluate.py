@@ -225,7 +225,7 @@ class Evaluation:
             picture = to_pixels(rebuilt, self.editor.semantics)
             values.append(psnr(picture, case.photo))
             tokens.append(codes.flatten())
-            drawn.append(to_picture(picture))
+            drawn.append(picture)
             real = None if self.eye is None else self.eye.look(case.photo)
             reals += [] if real is None else [real.statistics]
             self._note(outcome, case, real, picture)
@@ -236,7 +236,8 @@ class Evaluation:
         return {
             "psnr": _mean(values), "ssim": row["ssim"], "perceptual": row["perceptual"], "frechet": row["frechet"],
             "frechet by the labeller": _distance_of(others),
-            "grid": grid_strength(drawn), "grid of the photos": grid_strength(to_picture(c.photo) for c in found),
+            "grid": grid_strength(map(to_picture, drawn)),
+            "grid of the photos": grid_strength(to_picture(case.photo) for case in found),
             "code perplexity": used, "codes": vqgan.config.codes,
         }  # fmt: skip
 
