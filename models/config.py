@@ -119,12 +119,14 @@ class SegmenterConfig:
     """Sizes of the small photo -> label map network; `side` is the length of the longer side it works at.
 
     context: blocks of wide depthwise convolutions at each of the scales, after the others (empty: none).
+    scenery: widths of the layers that judge colours and contrasts (empty: nothing does).
     """
 
     channels: tuple[int, ...]
     res_blocks: int = 1
     side: int = 256
     context: tuple[int, ...] = ()
+    scenery: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _require(

@@ -55,5 +55,5 @@ def default_config(labels: int) -> ModelConfig:
         guide=transformer,
         sga=transformer,
         resolutions=(256, 512),
-        segmenter=SegmenterConfig(channels=(24, 48, 80, 112), context=(0, 2, 4, 1)),
+        segmenter=SegmenterConfig(channels=(24, 48, 80, 112), context=(0, 2, 4, 1), scenery=(84, 64)),
     )

@@ -13,10 +13,13 @@ from torch import Tensor, nn
 from .config import SegmenterConfig
 from .edges import EdgeFilter
 from .masks import to_picture
+from .scenery import Scenery
 
 STEM = 4
 SCALES = (1.0, 1.5)  # of the side it works at, whose answers are averaged
 FINEST = 1024  # pixels: borders are drawn at no more than so many a side
+HEARD = 1 / 3  # weight of what colours and contrasts say beside what the network says
+LEAST = 1e-5  # no label is less likely than so
 UNLIKELY = 0.02  # a label that is nowhere likelier is not on the map
 
 
@@ -73,6 +76,7 @@ class Segmenter(nn.Module):
         self.place = nn.Conv2d(2, channels[0], 1)  # height and width in the picture: sky is up, ground is down
         self.wide = nn.Linear(channels[-1], channels[-1])  # the whole scene, told to every place
         self.head = nn.Conv2d(channels[0], labels, 1)
+        self.scenery = Scenery(config.scenery, labels) if config.scenery else None
 
     def forward(self, picture: Tensor) -> Tensor:
         return self.decode(self.features(picture))
@@ -99,26 +103,37 @@ class Segmenter(nn.Module):
 
     @torch.inference_mode()
     def label_map(self, photo: np.ndarray, exclusive: Sequence[Sequence[int]] = ()) -> np.ndarray:
-        """Photo (H, W, 3) uint8 of any size -> label map (H, W) uint8; the mean over two scales and mirror images.
+        """Photo (H, W, 3) uint8 of any size -> label map (H, W) uint8.
+
+        The mean over two scales and mirror images, and what colours and contrasts say (geometric mean, weight 1/3).
 
         exclusive: groups of labels of which the map holds only the one that is likelier over the whole photo.
         """
-        coarse, fine = (self._shares(photo, scale) for scale in SCALES)
-        shares = (fine + F.interpolate(coarse, size=fine.shape[2:], mode="bilinear"))[0].numpy()
+        seen = [self._seen(photo, scale) for scale in SCALES]
+        finest = tuple(n // STEM for n in seen[-1].shape[2:])
+        parts = [F.interpolate(self._shares(picture), size=finest, mode="bilinear") for picture in seen]
+        mean = torch.stack(parts).mean(0)
+        if self.scenery is not None:
+            told = F.interpolate(self.scenery(seen[0]).softmax(1).float().cpu(), size=finest, mode="bilinear")
+            mean = mean.clamp_min(LEAST) ** (1 - HEARD) * told.clamp_min(LEAST) ** HEARD
+        shares = mean[0].numpy()
         for group in map(list, exclusive):
             found = shares[group]
             shares[group] = 0.0
             shares[group[int(found.sum((1, 2)).argmax())]] = found.sum(0)
         return _likeliest(shares / shares.sum(0), photo)
 
-    def _shares(self, photo: np.ndarray, scale: float) -> Tensor:
-        """How likely each label is (1, labels, h, w), the longer side of the photo being `scale` times the usual."""
+    def _seen(self, photo: np.ndarray, scale: float) -> Tensor:
+        """The photo as (1, 3, h, w), its longer side being `scale` times the usual."""
         height, width = photo.shape[:2]
         factor = scale * self.config.side / max(height, width)
         size = tuple(max(32, round(v * factor / 32) * 32) for v in (width, height))
         small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
-        picture = to_picture(small).to(self.head.weight.device)
-        return (self(picture).softmax(1) + self(picture.flip(3)).softmax(1).flip(3)).float().cpu()
+        return to_picture(small).to(self.head.weight.device)
+
+    def _shares(self, picture: Tensor) -> Tensor:
+        """How likely each label is (1, labels, h/4, w/4), the mean with the mirror image."""
+        return (self(picture).softmax(1) + self(picture.flip(3)).softmax(1).flip(3)).float().cpu() / 2
 
 
 def _likeliest(shares: np.ndarray, photo: np.ndarray) -> np.ndarray:

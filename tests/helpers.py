@@ -115,7 +115,7 @@ def tiny_config(
         guide=transformer,
         sga=transformer if sga else None,
         resolutions=(256, 512) if sga else (256,),
-        segmenter=SegmenterConfig((8, 8, 8, 8), side=64) if segmenter else None,
+        segmenter=SegmenterConfig((8, 8, 8, 8), side=64, scenery=(8,)) if segmenter else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 With a backbone, the network also learns to foretell that network's features at 1/16 and 1/32 (as hints in FitNets,
 Romero et al. 2015): few photos teach what things look like, a network that has seen a million of them knows more.
+What judges colours and contrasts (`scenery.py`) learns beside it, from whole photos in their own light.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import ModelConfig
+from ..scenery import CELL, measures
 from ..segmentation import Segmenter
 from . import team
 from .data import CropStream, DataSet
@@ -24,6 +26,8 @@ from .precision import Precision
 SIDE = 256
 HINTS = ((2, 4, 112), (3, 6, 320))  # (feature map of ours, stage of the backbone, its channels)
 HINT_WEIGHT = 0.5
+POINTS = 512  # of each whole photo, whose measures are judged
+FASTER = 5.0  # learning rate of what judges them, beside the network's
 
 
 class SegmenterStage:
@@ -48,12 +52,16 @@ class SegmenterStage:
         channels = config.segmenter.channels
         self.guess = precision.place(nn.ModuleList(nn.Conv2d(channels[level], c, 1) for level, _, c in HINTS))
         self.modules: dict[str, nn.Module] = {"segmenter": self.net, "guess": self.guess}
-        trained = [p for module in self.modules.values() for p in module.parameters()]
+        judge = [] if self.net.scenery is None else list(self.net.scenery.parameters())
+        apart = set(judge)
+        trained = [p for module in self.modules.values() for p in module.parameters() if p not in apart]
+        groups: list[dict[str, Any]] = [{"params": trained}, {"params": judge, "scale": FASTER}]
         self.optimisers: dict[str, torch.optim.Optimizer] = {
-            "segmenter": torch.optim.AdamW(trained, 1e-3, betas=(0.9, 0.98), weight_decay=0.05)
+            "segmenter": torch.optim.AdamW(groups, 1e-3, betas=(0.9, 0.98), weight_decay=0.05)
         }
         self.run = team.runner(nn.ModuleList(self.modules.values()))
         self.stream = CropStream(data.train, SIDE, batch, seed, scales=(0.5, 1.6))
+        self.whole = CropStream(data.train, SIDE, batch, seed + 1, scales=(0.5, 1.0))
 
     def start_from(self, weights: dict[str, Tensor]) -> None:
         self.net.load_state_dict(weights)
@@ -61,23 +69,35 @@ class SegmenterStage:
     def examples(self, batch: Any) -> int:
         return len(batch[0])
 
-    def batch(self, number: int) -> tuple[Tensor, Tensor]:
+    def batch(self, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Crops and their labels, measures of points of whole photos (B, POINTS, 207) and the labels there."""
         photos, maps, rng = self.stream.batch(number)
         pictures = np.stack([_other_light(photo, rng) for photo in photos]) / 127.5 - 1
-        return torch.from_numpy(pictures).permute(0, 3, 1, 2), torch.from_numpy(maps[:, 2::4, 2::4].astype(np.int64))
+        scenes, scene_maps, rng = self.whole.batch(number)
+        told = measures(torch.from_numpy(scenes).permute(0, 3, 1, 2).float() / 127.5 - 1).flatten(1, 2)
+        at = torch.from_numpy(rng.integers(told.shape[1], size=(len(scenes), POINTS)))
+        return (
+            torch.from_numpy(pictures).permute(0, 3, 1, 2),
+            _labels(maps),
+            told.take_along_dim(at[..., None], 1),
+            _labels(scene_maps).flatten(1).take_along_dim(at, 1),
+        )
 
-    def step(self, batch: tuple[Tensor, Tensor], number: int) -> dict[str, float]:
-        pictures, labels = self.precision.move(batch[0]), batch[1].to(self.precision.device)
+    def step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], number: int) -> dict[str, float]:
+        pictures, told = self.precision.move(batch[0]), batch[2].to(self.precision.device)
+        labels, wanted = (part.to(self.precision.device) for part in (batch[1], batch[3]))
         with self.precision.autocast():
-            logits, hints = self.run(lambda: self._seen(pictures))
-        judged = F.cross_entropy(logits.float(), labels, label_smoothing=0.05)
-        loss = judged + HINT_WEIGHT * hints
+            logits, hints, judged = self.run(lambda: (*self._seen(pictures), self._judged(told)))
+        seen = F.cross_entropy(logits.float(), labels, label_smoothing=0.05)
+        heard = F.cross_entropy(judged.float().flatten(0, 1), wanted.flatten(), label_smoothing=0.02)
+        loss = seen + HINT_WEIGHT * hints + heard
         self.optimisers["segmenter"].zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         self.optimisers["segmenter"].step()
         right = (logits.argmax(1) == labels).float().mean()
-        return {"cross_entropy": judged.item(), "hints": hints.item(), "accuracy": right.item()}
+        figures = {"cross_entropy": seen, "hints": hints, "scenery": heard, "accuracy": right}
+        return {name: value.item() for name, value in figures.items()}
 
     def _seen(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Logits, and how far our features are from foretelling the backbone's (0 to 4; 0 without one)."""
@@ -90,6 +110,11 @@ class SegmenterStage:
         guessed = [guess(maps[level]) for guess, (level, _, _) in zip(self.guess, HINTS, strict=True)]
         return logits, feature_distance(guessed, [known[stage] for _, stage, _ in HINTS]).mean()
 
+    def _judged(self, told: Tensor) -> Tensor:
+        if self.net.scenery is None:
+            return told.new_zeros(*told.shape[:2], self.labels)
+        return self.net.scenery.judge(told)
+
     @torch.no_grad()
     def evaluate(self, folder: Path, number: int) -> dict[str, float]:
         """Pixel agreement with the validation label maps."""
@@ -99,6 +124,11 @@ class SegmenterStage:
             right += int((guess == labels).sum())
             total += labels.size
         return {"accuracy": right / max(1, total)}
+
+
+def _labels(maps: np.ndarray) -> Tensor:
+    """(B, H, W) uint8 -> the label in the middle of each cell (B, H/4, W/4) int64."""
+    return torch.from_numpy(maps[:, CELL // 2 :: CELL, CELL // 2 :: CELL].astype(np.int64))
 
 
 def _other_light(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:

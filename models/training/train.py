@@ -40,7 +40,7 @@ from .weights import PREFIX, SNAPSHOT, STAGES, StageWeights, TrainingError, chec
 # Minutes of a whole `train all`, by stage, and the part of them that is planned for.
 SHARES = {"label-vqgan": 0.05, "image-vqgan": 0.45, "segmenter": 0.1, "guide": 0.2, "sga": 0.2}
 USED = 0.9
-LATE_PARTS = ("decoder.hints.", "decoder.grains.", "context.")  # what earlier checkpoints do not have
+LATE_PARTS = ("decoder.hints.", "decoder.grains.", "context.", "scenery.")  # what earlier checkpoints do not have
 _OF_IMAGE_VQGAN = ("adversarial_start", "adversarial_weight", "texture_weight", "crop")  # go to it as given
 CODES_SHARE = 0.3  # of a transformer stage's minutes: so long its codes may take, with fewer crops if need be
 ON_CUDA = 8  # a GPU takes batches so many times larger

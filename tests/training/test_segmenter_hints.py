@@ -40,3 +40,20 @@ def test_that_the_features_of_the_backbone_are_learnt(tmp_path: Path) -> None:
     plain = SegmenterStage(CONFIG, data, FP32, batch=2)
     assert plain.step(batch, 0)["hints"] == 0
     assert set(plain.net.state_dict()) == set(stage.net.state_dict())  # nothing of it ships
+
+
+def test_that_what_colours_and_contrasts_say_is_learnt_beside_it(tmp_path: Path) -> None:
+    data = DataSet.open([write_loose(tmp_path / "data", [f"p{n}" for n in range(4)], (256, 256), val=["p0"])])
+    torch.manual_seed(0)
+    stage = SegmenterStage(CONFIG, data, FP32, batch=2)
+    fast, slow = stage.optimisers["segmenter"].param_groups[::-1]
+    assert fast["scale"] > 1 and "scale" not in slow
+    fast["lr"], slow["lr"] = 1e-2, 0.0
+    before = {name: value.clone() for name, value in stage.net.state_dict().items()}
+    batch = stage.batch(0)
+    first = stage.step(batch, 0)["scenery"]
+    for number in range(1, 25):
+        last = stage.step(batch, number)["scenery"]
+    assert last < 0.9 * first
+    moved = {name for name, value in stage.net.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {name for name in before if name.startswith("scenery.")}, "the network learns nothing from it"
