@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -57,3 +58,12 @@ def test_that_what_colours_and_contrasts_say_is_learnt_beside_it(tmp_path: Path)
     assert last < 0.9 * first
     moved = {name for name, value in stage.net.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == {name for name in before if name.startswith("scenery.")}, "the network learns nothing from it"
+
+
+def test_that_a_segmenter_without_it_learns_as_before(tmp_path: Path) -> None:
+    data = DataSet.open([write_loose(tmp_path / "data", [f"p{n}" for n in range(4)], (256, 256), val=["p0"])])
+    assert CONFIG.segmenter is not None
+    plain = SegmenterStage(replace(CONFIG, segmenter=replace(CONFIG.segmenter, scenery=())), data, FP32, batch=2)
+    before = plain.net.head.weight.detach().clone()
+    figures = plain.step(plain.batch(0), 0)
+    assert figures["cross_entropy"] > 0 and not torch.equal(plain.net.head.weight, before)
