@@ -38,14 +38,14 @@ class Scenery(nn.Module):
         return self.judge(measures(picture.float()).to(self.head.weight.dtype)).permute(0, 3, 1, 2)
 
     def judge(self, x: Tensor) -> Tensor:
-        """Measures (..., 207) -> logits (..., labels)."""
+        """Measures (..., MEASURES) -> logits (..., labels)."""
         for layer in self.hidden:
             x = F.dropout(F.silu(layer(x)), DROPOUT, self.training)
         return self.head(x)
 
 
 def measures(picture: Tensor) -> Tensor:
-    """Whole photos (B, 3, H, W) float32 in [-1, 1] -> (B, H/4, W/4, 207), each measure about -3 to 3.
+    """Whole photos (B, 3, H, W) float32 in [-1, 1] -> (B, H/4, W/4, MEASURES), each measure about -3 to 3.
 
     Colours and contrasts of a place, of what is round, above, below and beside it, and of the whole scene.
     """
@@ -104,10 +104,16 @@ def _contrasts(colours: Tensor) -> Tensor:
 
 def _place(like: Tensor) -> Tensor:
     """Height in the picture, its square and the distance from the middle: (B, 3, h, w), -1 to 1."""
+    rows, columns = coordinates(like).unbind(1)
+    return torch.stack([rows, rows**2, columns.abs()], 1)
+
+
+def coordinates(like: Tensor) -> Tensor:
+    """(B, 2, h, w): row and column in [-1, 1]."""
     height, width = like.shape[2:]
-    rows = torch.linspace(-1, 1, height, device=like.device)[:, None].expand(height, width)
-    across = torch.linspace(-1, 1, width, device=like.device).abs()[None].expand(height, width)
-    return torch.stack([rows, rows**2, across])[None].expand(len(like), -1, -1, -1)
+    rows = torch.linspace(-1, 1, height, device=like.device, dtype=like.dtype)[:, None].expand(height, width)
+    columns = torch.linspace(-1, 1, width, device=like.device, dtype=like.dtype)[None].expand(height, width)
+    return torch.stack([rows, columns])[None].expand(like.shape[0], -1, -1, -1)
 
 
 def _cells(x: Tensor) -> Tensor:

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from .config import SegmenterConfig
 from .edges import EdgeFilter
 from .masks import to_picture
-from .scenery import Scenery
+from .scenery import CELL, Scenery, coordinates
 
-STEM = 4
 SCALES = (1.0, 1.5)  # of the side it works at, whose answers are averaged
 FINEST = 1024  # pixels: borders are drawn at no more than so many a side
 HEARD = 1 / 3  # weight of what colours and contrasts say beside what the network says
@@ -64,7 +63,7 @@ class Segmenter(nn.Module):
         self.config = config
         channels = config.channels
         self.down = nn.ModuleList(
-            _Block(a, b, config.res_blocks) for a, b in zip((3 * STEM**2, *channels), channels, strict=False)
+            _Block(a, b, config.res_blocks) for a, b in zip((3 * CELL**2, *channels), channels, strict=False)
         )
         self.up = nn.ModuleList(
             _Block(a + b, b, config.res_blocks) for a, b in zip(channels[:0:-1], channels[-2::-1], strict=True)
@@ -83,12 +82,12 @@ class Segmenter(nn.Module):
 
     def features(self, picture: Tensor) -> list[Tensor]:
         """The feature maps of the way down, at 1/4, 1/8, 1/16 and 1/32 of the picture."""
-        x = F.pixel_unshuffle(picture, STEM)
+        x = F.pixel_unshuffle(picture, CELL)
         skips = []
         for index, (block, context) in enumerate(zip(self.down, self.context, strict=True)):
             x = block(x if index == 0 else F.avg_pool2d(x, 2))
             if index == 0:
-                x = x + self.place(_coordinates(x))
+                x = x + self.place(coordinates(x))
             x = context(x)
             skips.append(x)
         return skips
@@ -110,7 +109,7 @@ class Segmenter(nn.Module):
         exclusive: groups of labels of which the map holds only the one that is likelier over the whole photo.
         """
         seen = [self._seen(photo, scale) for scale in SCALES]
-        finest = tuple(n // STEM for n in seen[-1].shape[2:])
+        finest = tuple(n // CELL for n in seen[-1].shape[2:])
         parts = [F.interpolate(self._shares(picture), size=finest, mode="bilinear") for picture in seen]
         mean = torch.stack(parts).mean(0)
         if self.scenery is not None:
@@ -149,11 +148,3 @@ def _likeliest(shares: np.ndarray, photo: np.ndarray) -> np.ndarray:
             labels[fine > best] = label
             np.maximum(best, fine, out=best)
     return cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-
-
-def _coordinates(like: Tensor) -> Tensor:
-    """(B, 2, h, w): row and column in [-1, 1]."""
-    height, width = like.shape[2:]
-    rows = torch.linspace(-1, 1, height, device=like.device, dtype=like.dtype)[:, None].expand(height, width)
-    columns = torch.linspace(-1, 1, width, device=like.device, dtype=like.dtype)[None].expand(height, width)
-    return torch.stack([rows, columns])[None].expand(like.shape[0], -1, -1, -1)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import ModelConfig
+from ..masks import to_picture
 from ..scenery import CELL, measures
 from ..segmentation import Segmenter
 from . import team
@@ -70,11 +71,11 @@ class SegmenterStage:
         return len(batch[0])
 
     def batch(self, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Crops and their labels, measures of points of whole photos (B, POINTS, 207) and the labels there."""
+        """Crops and their labels, measures of points of whole photos (B, POINTS, MEASURES) and the labels there."""
         photos, maps, rng = self.stream.batch(number)
         pictures = np.stack([_other_light(photo, rng) for photo in photos]) / 127.5 - 1
         scenes, scene_maps, rng = self.whole.batch(number)
-        told = measures(torch.from_numpy(scenes).permute(0, 3, 1, 2).float() / 127.5 - 1).flatten(1, 2)
+        told = measures(torch.cat([to_picture(scene) for scene in scenes])).flatten(1, 2)
         at = torch.from_numpy(rng.integers(told.shape[1], size=(len(scenes), POINTS)))
         return (
             torch.from_numpy(pictures).permute(0, 3, 1, 2),

@@ -10,17 +10,13 @@ from models.config import SegmenterConfig
 from models.scenery import MEASURES, Scenery, measures
 from models.segmentation import Segmenter
 from tests.helpers import LABELS
+from tests.models.test_segmentation import photo
 
 CONFIG = SegmenterConfig((8, 8, 8, 8), side=64, scenery=(8, 6))
 
 
 def pictures(count: int = 2, height: int = 64, width: int = 96) -> torch.Tensor:
     return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(2)) * 2 - 1
-
-
-def photo() -> np.ndarray:
-    small = np.random.default_rng(3).integers(0, 256, (9, 12, 3), np.uint8)
-    return small.repeat(20, 0).repeat(20, 1)
 
 
 def net(scenery: bool = True) -> Segmenter:
