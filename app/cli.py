@@ -17,6 +17,8 @@ from typing import NoReturn
 
 from models.errors import RequestError, ScenebrushError
 
+from .arguments import above, report_file, whole, within
+
 COMMANDS = ("edit", "labels", "segment", "convert", "parity", "bench", "train", "evaluate")
 
 
@@ -62,10 +64,11 @@ def _editor_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _common(parser: argparse.ArgumentParser) -> None:
+def _common(parser: argparse.ArgumentParser, device: bool = True) -> None:
     parser.add_argument("--checkpoint", type=Path, help="checkpoint folder (default: the one that ships)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--threads", type=int, help="CPU threads")
+    if device:  # some measure on the CPU only
+        parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--threads", type=whole(1), help="CPU threads")
 
 
 def _command_parser() -> argparse.ArgumentParser:
@@ -90,26 +93,30 @@ def _command_parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, required=True, metavar="DIR")
     made = command("parity", "Compare the engine with a fixture of the published model.", _parity)
     made.add_argument("fixture", type=Path, metavar="DIR")
-    made.add_argument("--json", type=Path, metavar="FILE")
-    made = command("bench", "Measure the sampler and whole edits on this machine.", _bench)
-    made.add_argument("--json", type=Path, metavar="FILE")
+    made.add_argument("--json", type=report_file, metavar="FILE")
+    made = command("bench", "Measure the sampler and whole edits on this machine's CPU.", _bench)
+    made.add_argument("--json", type=report_file, metavar="FILE")
     made.add_argument("--published-size", action="store_true", help="also a random model of the published size")
-    made.add_argument("--tokens", type=int, default=24, help="tokens to draw in each measurement")
-    _common(made)
+    made.add_argument("--tokens", type=whole(1), default=24, help="tokens to draw in each measurement")
+    _common(made, device=False)
     _train_options(command("train", "Train one stage, all of them, or export a checkpoint.", _train))
     made = command("evaluate", "Measure a checkpoint on validation photos, beside baselines and ablations.", _evaluate)
     made.add_argument("data", type=Path, nargs="+", metavar="DATA", help="folders with photo + label-map pairs")
     made.add_argument(
         "--unseen", type=Path, action="append", default=[], metavar="DIR", help="more pairs, none of them trained on"
     )
-    made.add_argument("--count", type=int, default=60, help="photos at 256 px (a fifth of them at the largest size)")
-    made.add_argument("--samples", type=int, default=4, help="candidates drawn of each; the most likely one counts")
-    made.add_argument("--parts", type=Path, help="folder of the perceptual backbone and the labeller")
-    made.add_argument("--json", type=Path, metavar="FILE")
     made.add_argument(
-        "--sheet", type=Path, metavar="FILE.png", help="contact sheet of edits (for your eyes: licences!)"
+        "--count", type=whole(1), default=60, help="photos at 256 px (a fifth of them at the largest size)"
     )
-    _common(made)
+    made.add_argument(
+        "--samples", type=whole(1), default=4, help="candidates drawn of each; the most likely one counts"
+    )
+    made.add_argument("--parts", type=Path, help="folder of the perceptual backbone and the labeller")
+    made.add_argument("--json", type=report_file, metavar="FILE")
+    made.add_argument(
+        "--sheet", type=report_file, metavar="FILE.png", help="contact sheet of edits (for your eyes: licences!)"
+    )
+    _common(made, device=False)
     return parser
 
 
@@ -144,24 +151,30 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backbone", type=Path, help="weights of the perceptual loss (image-vqgan)")
     parser.add_argument("--resume", action="store_true", help="go on from the state in --runs")
     parser.add_argument("--start", type=Path, metavar="CHECKPOINT", help="begin stages without a state from this one")
-    parser.add_argument("--max-minutes", "--minutes-total", type=float, help="of the stage, or of `all` together")
-    parser.add_argument("--max-steps", type=int)
-    parser.add_argument("--batch", type=int)
-    parser.add_argument("--crops", type=int, default=2, help="guide, sga: crops of each photo whose codes are kept")
-    parser.add_argument("--enlarged", type=int, default=0, help="sga: so many smaller photos join, enlarged")
+    parser.add_argument("--max-minutes", "--minutes-total", type=above(0), help="of the stage, or of `all` together")
+    parser.add_argument("--max-steps", type=whole(1))
+    parser.add_argument("--batch", type=whole(1))
+    parser.add_argument(
+        "--crops", type=whole(1), default=2, help="guide, sga: crops of each photo whose codes are kept"
+    )
+    parser.add_argument("--enlarged", type=whole(0), default=0, help="sga: so many smaller photos join, enlarged")
     parser.add_argument("--from-guide", action="store_true", help="sga: begin as a copy of the guide")
-    parser.add_argument("--dropout", type=float, metavar="P", help="guide, sga: while training")
-    parser.add_argument("--learning-rate", type=float, help="default: the stage's own")
-    parser.add_argument("--adversarial-weight", type=float, help="share of the reconstruction gradient (default 0.1)")
+    parser.add_argument("--dropout", type=within(0, 1), metavar="P", help="guide, sga: while training")
+    parser.add_argument("--learning-rate", type=above(0), help="default: the stage's own")
+    parser.add_argument(
+        "--adversarial-weight", type=within(0, 1000), help="share of the reconstruction gradient (default 0.1)"
+    )
     parser.add_argument("--crop", type=int, choices=(128, 256), help="image-vqgan: side of its crops in pixels")
-    parser.add_argument("--texture-weight", type=float, help="image-vqgan: of the texture distance (needs --backbone)")
-    parser.add_argument("--adversarial-start", type=int, help="step at which the adversarial loss begins")
+    parser.add_argument(
+        "--texture-weight", type=within(0, 1000), help="image-vqgan: of the texture distance (needs --backbone)"
+    )
+    parser.add_argument("--adversarial-start", type=whole(0), help="step at which the adversarial loss begins")
     parser.add_argument(
         "--decoder-only", action="store_true", help="image-vqgan: keep encoder and codebook as they are"
     )
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--threads", type=int)
+    parser.add_argument("--threads", type=whole(1))
 
 
 # --- commands --------------------------------------------------------------------------------------------
@@ -169,8 +182,6 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
 
 def _threads(options: argparse.Namespace) -> None:
     if options.threads is not None:
-        if options.threads < 1:
-            raise RequestError(f"threads is {options.threads}; use at least 1")
         import torch
 
         torch.set_num_threads(options.threads)
@@ -265,6 +276,8 @@ def _segment(options: argparse.Namespace) -> int:
 
     photo = load_photo(options.photo)
     engine = _engine(options)
+    if not engine.can_suggest:
+        raise RequestError("this checkpoint has no segmenter; use one that has, as the default one")
     colors = np.array([label.color for label in engine.label_set.labels], np.uint8)
     save_index_map(options.out, engine.suggest_labels(photo.screen_colors.convert(photo.rgb8)), colors)
     return 0
@@ -335,27 +348,33 @@ def _train(options: argparse.Namespace) -> int:
         print(f"written to {options.out}")
     elif not options.data:
         raise RequestError("give --data DIR, a folder with photo + label-map pairs")
-    elif options.stage == "all":
-        train_all(chosen)
-        export(chosen, options.out, options.name)
     else:
-        train_stage(options.stage, chosen)
+        try:
+            if options.stage == "all":
+                train_all(chosen)
+                export(chosen, options.out, options.name)
+            else:
+                train_stage(options.stage, chosen)
+        except KeyboardInterrupt:
+            print(f"scenebrush: stopped; --resume goes on from what is in {options.runs}", file=sys.stderr)
+            return 130
     return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
     _threads(options)
-    if options.count < 1 or options.samples < 1:
-        raise RequestError("--count and --samples must be at least 1")
     from models.checkpoint import default_checkpoint_folder, load_checkpoint
     from models.evaluation.evaluate import Evaluation, Setting, lines, save_sheet
     from models.networks import expected_shapes
     from models.training.data import DataSet
 
+    if options.parts is not None and not options.parts.is_dir():
+        raise RequestError(f"{options.parts}: no such folder; give that of the backbone and the labeller")
+    loaded = load_checkpoint(options.checkpoint or default_checkpoint_folder(), expected_shapes)
     evaluation = Evaluation(
         Setting(
-            DataSet.open(options.data, options.unseen),
-            load_checkpoint(options.checkpoint or default_checkpoint_folder(), expected_shapes),
+            DataSet.open(options.data, options.unseen, len(loaded.label_set)),
+            loaded,
             options.parts,
             options.count,
             max(1, options.count // 5),

@@ -118,6 +118,9 @@ def edit(
         timings = {"load": time.perf_counter() - started}
         paint = read_paint(files, photo.size, engine.label_set)
         if labels is None:
+            if not engine.can_suggest:
+                name = engine.label_set.labels[0].name
+                notify(f"this checkpoint suggests no labels: all counts as {name!r}; give --labels MAP.png")
             began = time.perf_counter()
             labels = engine.suggest_labels(photo.screen_colors.convert(photo.rgb8))
             timings["segment"] = time.perf_counter() - began

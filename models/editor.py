@@ -109,8 +109,13 @@ class SceneEditor:
             if networks.transformer is not None:
                 networks.transformer.pack()
 
+    @property
+    def can_suggest(self) -> bool:
+        """Whether the checkpoint has a segmenter; converted ones have none."""
+        return self.networks.segmenter is not None
+
     def suggest_labels(self, photo: np.ndarray) -> np.ndarray:
-        """Photo (H, W, 3) uint8 -> label map (H, W) uint8; all "unknown" (index 0) without a segmenter."""
+        """Photo (H, W, 3) uint8 -> label map (H, W) uint8; all label 0 without a segmenter (`can_suggest`)."""
         if self.networks.segmenter is None:
             return np.zeros(photo.shape[:2], np.uint8)
         return self.networks.segmenter.label_map(photo, self.label_set.exclusive())
@@ -312,7 +317,8 @@ class SceneEditor:
         steering = Steering(against, settings.label_strength, self._sketch(scene, level, sketch, settings))
         forced = None
         if given is not None:
-            forced = level.grid.to_strip(torch.from_numpy(given).flatten(1))[:, _strip_positions(level)]
+            codes = torch.from_numpy(given).flatten(1).to(level.codes.device)
+            forced = level.grid.to_strip(codes)[:, _strip_positions(level)]
         task = DrawTask(level.codes, level.mask, level.condition, level.grid, settings, numbers, forced, steering)
         with self.device.autocast():
             steps = draw(transformer, encoded, task, self.semantics, visible)

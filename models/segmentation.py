@@ -108,7 +108,7 @@ class Segmenter(nn.Module):
 
         exclusive: groups of labels of which the map holds only the one that is likelier over the whole photo.
         """
-        seen = [self._seen(photo, scale) for scale in SCALES]
+        seen = [as_seen(photo, scale * self.config.side).to(self.head.weight.device) for scale in SCALES]
         finest = tuple(n // CELL for n in seen[-1].shape[2:])
         parts = [F.interpolate(self._shares(picture), size=finest, mode="bilinear") for picture in seen]
         mean = torch.stack(parts).mean(0)
@@ -122,17 +122,18 @@ class Segmenter(nn.Module):
             shares[group[int(found.sum((1, 2)).argmax())]] = found.sum(0)
         return _likeliest(shares / shares.sum(0), photo)
 
-    def _seen(self, photo: np.ndarray, scale: float) -> Tensor:
-        """The photo as (1, 3, h, w), its longer side being `scale` times the usual."""
-        height, width = photo.shape[:2]
-        factor = scale * self.config.side / max(height, width)
-        size = tuple(max(32, round(v * factor / 32) * 32) for v in (width, height))
-        small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
-        return to_picture(small).to(self.head.weight.device)
-
     def _shares(self, picture: Tensor) -> Tensor:
         """How likely each label is (1, labels, h/4, w/4), the mean with the mirror image."""
         return (self(picture).softmax(1) + self(picture.flip(3)).softmax(1).flip(3)).float().cpu() / 2
+
+
+def as_seen(photo: np.ndarray, longer: float) -> Tensor:
+    """A photo (H, W, 3) uint8 as (1, 3, h, w) in [-1, 1], multiples of 32, its longer side about `longer` pixels."""
+    height, width = photo.shape[:2]
+    factor = longer / max(height, width)
+    size = tuple(max(32, round(v * factor / 32) * 32) for v in (width, height))
+    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+    return to_picture(small)
 
 
 def _likeliest(shares: np.ndarray, photo: np.ndarray) -> np.ndarray:

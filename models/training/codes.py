@@ -55,15 +55,16 @@ class CodeSet:
 @torch.inference_mode()
 def encode_crops(
     pairs: tuple[Pair, ...], variants: int, side: int, image: VQGAN, label: VQGAN, config: ModelConfig,
-    precision: Precision, seed: int, progress: bool = True, until: float | None = None,
+    precision: Precision, seed: int, progress: bool = True, until: float | None = None, begin: int = 0,
 ) -> dict[int, CodeSet]:  # fmt: skip
     """Codes of `variants` random crops of each pair at `side` pixels and, when larger than that, at 256.
 
-    until: stop then (time.monotonic) with the crops that are ready, one batch at least.
+    until: stop then (time.monotonic) with the crops that are ready, one batch at least. begin: leave out so many
+    crops (a multiple of BATCH) that are made already.
     """
     count, made = len(pairs) * variants, [{size: CodeSet.empty(size) for size in _sizes(side)}]
     stream = CropStream(pairs, side, BATCH, seed, scales=(0.8, 1.0) if side > GUIDE_RESOLUTION else (0.45, 1.0))
-    for first in range(0, count, BATCH):
+    for first in range(begin, count, BATCH):
         photos, maps, rng = stream.batch(first // BATCH)
         painted = [training_mask(labels, rng, MAX_RATIO.get(side, 0.45)) for labels in maps]
         used = slice(count - first)  # the last batch may reach beyond the last crop

@@ -2,7 +2,7 @@
 
 A data folder holds tar packs (anywhere below it) or loose pairs `<id>.jpg` + `<id>.png`; a `split.json`
 beside a pack names its validation ids, otherwise every twentieth id (by hash) is held out. A pair that
-cannot be read is skipped, named and counted.
+cannot be read, or whose map holds labels that the label set has not, is skipped, named and counted.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ..errors import ScenebrushError
 
@@ -44,6 +45,11 @@ class Location:
             file.seek(self.offset)
             return file.read(self.size)
 
+    @property
+    def length(self) -> int:
+        """In bytes."""
+        return self.size if self.size >= 0 else self.path.stat().st_size
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -51,16 +57,22 @@ class Pair:
     photo: Location
     labels: Location
     pack: str
+    known: int = 256  # labels in the label set
 
     def load(self) -> tuple[np.ndarray, np.ndarray]:
-        """Photo (H, W, 3) uint8 and label map (H, W) uint8; raises DataError naming the pair."""
+        """Photo (H, W, 3) uint8, upright, and label map (H, W) uint8; raises DataError naming the pair."""
         try:
-            photo = np.asarray(Image.open(io.BytesIO(self.photo.read())).convert("RGB"))
+            upright = ImageOps.exif_transpose(Image.open(io.BytesIO(self.photo.read())))
+            photo = np.asarray(upright.convert("RGB"))
             labels = np.asarray(Image.open(io.BytesIO(self.labels.read())))
         except (OSError, ValueError, SyntaxError) as error:
             raise DataError(f"{self.id} in {self.pack}: {error}") from error
         if labels.ndim != 2 or labels.shape != photo.shape[:2]:
             raise DataError(f"{self.id} in {self.pack}: label map {labels.shape} does not fit photo {photo.shape[:2]}")
+        if labels.max(initial=0) >= self.known:
+            raise DataError(
+                f"{self.id} in {self.pack}: label index {labels.max()} is not in the label set (0 to {self.known - 1})"
+            )
         return photo, labels.astype(np.uint8)
 
 
@@ -72,20 +84,22 @@ class DataSet:
     val: tuple[Pair, ...]
 
     @classmethod
-    def open(cls, folders: Sequence[Path], unseen: Sequence[Path] = ()) -> DataSet:
+    def open(cls, folders: Sequence[Path], unseen: Sequence[Path] = (), known: int = 256) -> DataSet:
         """The pairs of the folders by their splits; those of the folders `unseen` are all for validation.
 
-        Raises DataError for a missing or unreadable folder, and when there is nothing to train on.
+        known: how many labels the label set has. Raises DataError for a missing or unreadable folder, and when there
+        is nothing to train on.
         """
         train: list[Pair] = []
         val: list[Pair] = []
         for folder in (*folders, *unseen):
-            if not folder.exists():
+            if not folder.is_dir():
                 raise DataError(f"{folder}: no such folder; give one with photo + label-map pairs")
-            for pair, held_out in _pairs_below(folder):
+            for pair, held_out in _pairs_below(folder, known):
                 (val if held_out or folder in unseen else train).append(pair)
         if not train:
-            raise DataError(f"{', '.join(map(str, folders))}: no photo + label-map pairs found")
+            found = "all pairs are held out for validation" if val else "no photo + label-map pairs found"
+            raise DataError(f"{', '.join(map(str, folders))}: {found}, nothing to train on")
         return cls(tuple(train), tuple(val))
 
     def validation(self, step: int = 1) -> Iterator[tuple[Pair, np.ndarray, np.ndarray]]:
@@ -135,10 +149,10 @@ def _short_side(pair: Pair) -> int:
         return 0
 
 
-def _pairs_below(folder: Path) -> Iterator[tuple[Pair, bool]]:
+def _pairs_below(folder: Path, known: int) -> Iterator[tuple[Pair, bool]]:
     packs = sorted(folder.rglob("*.tar"))
     members = [m for pack in packs for m in _tar_members(pack)] if packs else list(_loose_members(folder))
-    held_out: dict[Path, set[str]] = {}
+    held_out: dict[Path, set[str] | None] = {}
     by_key: dict[tuple[str, str], dict[str, Location]] = {}
     for pack_name, name, location in members:
         path = Path(name)
@@ -150,11 +164,20 @@ def _pairs_below(folder: Path) -> Iterator[tuple[Pair, bool]]:
             continue
         home = photo.path.parent
         if home not in held_out:
-            split = home / "split.json"
-            held_out[home] = set(json.loads(split.read_text())["val"]) if split.exists() else set()
+            held_out[home] = _listed(home / "split.json")
         listed = held_out[home]
-        out = stem in listed if listed else int(hashlib.sha256(stem.encode()).hexdigest(), 16) % 20 == 0
-        yield Pair(stem, photo, files[".png"], pack_name), out
+        by_hash = int(hashlib.sha256(stem.encode()).hexdigest(), 16) % 20 == 0
+        yield Pair(stem, photo, files[".png"], pack_name, known), by_hash if listed is None else stem in listed
+
+
+def _listed(split: Path) -> set[str] | None:
+    """The validation ids that a `split.json` names; None where there is none. Raises DataError on another content."""
+    if not split.exists():
+        return None
+    try:
+        return set(map(str, json.loads(split.read_text())["val"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f'{split}: not readable as {{"val": [ids]}} ({error!r}); mend or remove it') from error
 
 
 def _tar_members(pack: Path) -> Iterator[tuple[str, str, Location]]:
@@ -198,25 +221,49 @@ def random_crop(
     return np.ascontiguousarray(photo), np.ascontiguousarray(labels)
 
 
+def shrunk(photo: np.ndarray, labels: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """A photo (H, W, 3) and its labels (H, W) with a longer side of `longest` pixels."""
+    factor = longest / max(labels.shape)
+    size = (max(1, round(labels.shape[1] * factor)), max(1, round(labels.shape[0] * factor)))
+    return (
+        cv2.resize(photo, size, interpolation=cv2.INTER_AREA),
+        cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT),
+    )
+
+
 class CropStream:
     """Batches of random crops: batch number n is a pure function of (seed, n), so training resumes exactly."""
 
     def __init__(
-        self, pairs: Sequence[Pair], side: int, batch: int, seed: int, scales: tuple[float, float] = (1.0, 1.0)
+        self,
+        pairs: Sequence[Pair],
+        side: int,
+        batch: int,
+        seed: int,
+        scales: tuple[float, float] = (1.0, 1.0),
+        longest: int | None = None,
     ) -> None:
+        """longest: photos whose longer side has more pixels are made so small before they are cropped."""
         self.pairs, self.side, self.size, self.seed, self.scales = pairs, side, batch, seed, scales
+        self.longest = longest
         self.skipped: dict[str, str] = {}
 
     def batch(self, number: int) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
         """Photos (B, side, side, 3) uint8, labels (B, side, side) uint8, and the batch's own generator."""
         rng = np.random.default_rng((self.seed, number))
         photos, maps = [], []
-        for slot in range(self.size):
-            photo, labels = self._pair(self._order(number * self.size + slot), rng)
+        for photo, labels in self.whole(number, rng):
+            if self.longest is not None and max(labels.shape) > self.longest:
+                photo, labels = shrunk(photo, labels, self.longest)
             photo, labels = random_crop(photo, labels, self.side, rng, self.scales)
             photos.append(photo)
             maps.append(labels)
         return np.stack(photos), np.stack(maps), rng
+
+    def whole(self, number: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The photos (H, W, 3) and labels (H, W) uint8 that the crops of a batch are taken from."""
+        for slot in range(self.size):
+            yield self._pair(self._order(number * self.size + slot), rng)
 
     def _order(self, position: int) -> int:
         """A fresh shuffle every epoch."""
@@ -224,16 +271,18 @@ class CropStream:
         return int(_shuffle(self.seed, epoch, len(self.pairs))[place])
 
     def _pair(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        last = None
         for _ in range(100):
             pair = self.pairs[index]
             try:
                 return pair.load()
             except DataError as error:
+                last = error
                 if pair.id not in self.skipped:
                     self.skipped[pair.id] = str(error)
                     log.warning("skipped (%d so far) %s", len(self.skipped), error)
                 index = int(rng.integers(len(self.pairs)))
-        raise DataError("100 pairs in a row could not be read; is the data folder damaged?")
+        raise DataError(f"100 pairs in a row cannot be used, the last one because: {last}")
 
 
 _shuffles: dict[tuple[int, int, int], np.ndarray] = {}

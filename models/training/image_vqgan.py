@@ -42,7 +42,7 @@ JUDGE_ALONE = 300  # steps that the discriminator learns before the decoder list
 
 class ImageVqganStage:
     name = "image-vqgan"
-    starts_from_average = False
+    frozen: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -86,9 +86,9 @@ class ImageVqganStage:
         self.weights = (perceptual_weight, adversarial_weight)
         self.texture_weight = texture_weight
         self.adversarial_start = adversarial_start
-        self.decoder_only = self.starts_from_average = (
-            decoder_only  # codes stay what they are, so transformers trained on them stay valid
-        )
+        self.decoder_only = decoder_only
+        if decoder_only:  # codes stay what they are, so transformers trained on them stay valid
+            self.frozen = ("encoder.", "quant_conv.", "quantize.")
 
     def start_from(self, weights: dict[str, Tensor]) -> None:
         self.vqgan.load_state_dict(weights)

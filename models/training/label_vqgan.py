@@ -20,11 +20,12 @@ from .data import CropStream, DataSet
 from .precision import Precision
 
 SIDE = 128
+LARGEST = 512  # pixels a side that an evaluation looks at
 
 
 class LabelVqganStage:
     name = "label-vqgan"
-    starts_from_average = False
+    frozen: tuple[str, ...] = ()
 
     def __init__(
         self, config: ModelConfig, data: DataSet, precision: Precision, *, batch: int = 24, seed: int = 0
@@ -77,7 +78,7 @@ class LabelVqganStage:
         """Share of validation pixels whose label survives the codes, and code perplexity."""
         right, total, tokens = 0, 0, []
         for _, _, labels in islice(self.data.validation(), 64):
-            labels = labels[: labels.shape[0] // 16 * 16, : labels.shape[1] // 16 * 16]
+            labels = labels[: labels.shape[0] // 16 * 16, : labels.shape[1] // 16 * 16][:LARGEST, :LARGEST]
             index = torch.from_numpy(labels.astype(np.int64))[None].to(self.precision.device)
             features = self.vqgan.encode(self._hot(index))
             codes = self.vqgan.quantize.indices(features)

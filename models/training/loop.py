@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from . import team
 from .meter import Meter
-from .weights import SNAPSHOT, StageWeights
+from .weights import SNAPSHOT, StageWeights, TrainingError
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Stage(Protocol):
     name: str
     modules: dict[str, nn.Module]  # trained and saved
     optimisers: dict[str, torch.optim.Optimizer]
-    starts_from_average: bool  # resume from the moving averages, so that what is frozen stays what it is there
+    frozen: tuple[str, ...]  # beginnings of the names in the first module that stay what they are in the averages
 
     def start_from(self, weights: dict[str, Tensor]) -> None: ...  # take over an earlier network, with no snapshot
     def batch(self, number: int) -> Any: ...  # pure function of the number; runs on a loader thread
@@ -92,6 +92,9 @@ def run(stage: Stage, settings: LoopSettings, start: StageWeights | None = None)
     """Train until the minutes or steps are over; returns the last evaluation's figures.
 
     start: the weights of an earlier run whose snapshot is gone; optimisers begin anew, with a new warm-up.
+
+    Raises KeyboardInterrupt once everything is saved after SIGINT or SIGTERM, TrainingError when the snapshot to
+    resume from is of another network or damaged.
     """
     settings.folder.mkdir(parents=True, exist_ok=True)
     snapshot = settings.folder / SNAPSHOT
@@ -99,8 +102,8 @@ def run(stage: Stage, settings: LoopSettings, start: StageWeights | None = None)
     position = Position()
     if settings.resume and snapshot.exists():
         position = load_snapshot(snapshot, stage, ema)
-        if stage.starts_from_average:
-            ema.module.load_state_dict(ema.values)
+        kept = {k: v for k, v in ema.values.items() if k.startswith(stage.frozen)}
+        ema.module.load_state_dict(kept, strict=False)
     elif start is not None:
         stage.start_from(start.tensors)
         ema = Ema(ema.module, settings.ema)
@@ -139,12 +142,14 @@ def run(stage: Stage, settings: LoopSettings, start: StageWeights | None = None)
         finally:
             loader.stop()
             stop.release()
-        if not team.is_first():
-            return figures
-        save_snapshot(snapshot, stage, ema, here())
-        last = _evaluate(stage, ema, settings, step)
-        meter.evaluated(step, last)
-        return last or figures
+        if team.is_first():
+            save_snapshot(snapshot, stage, ema, here())
+            last = _evaluate(stage, ema, settings, step)
+            meter.evaluated(step, last)
+            figures = last or figures
+        if team.agreed(stop.asked, device):
+            raise KeyboardInterrupt
+        return figures
 
 
 def _over(settings: LoopSettings, step: int, started: float) -> bool:
@@ -237,10 +242,19 @@ def save_snapshot(path: Path, stage: Stage, ema: Ema, position: Position) -> Non
 
 
 def load_snapshot(path: Path, stage: Stage, ema: Ema) -> Position:
-    """Restore what `save_snapshot` wrote."""
-    with safe_open(str(path), framework="pt") as file:
-        facts = file.metadata()
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    """Restore what `save_snapshot` wrote; raises TrainingError, and changes nothing, when it does not fit the stage."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            facts = file.metadata()
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"{path}: damaged ({error}); remove it, or give another --runs") from error
+    wrong = _misfit(tensors, stage)
+    if wrong is not None:
+        raise TrainingError(
+            f"{path}: was trained with other options or by another version (it differs in {wrong}); give the same "
+            "--backbone and --label-set, or another --runs"
+        )
     ema.values = _under(tensors, "ema.")
     for name, module in stage.modules.items():
         module.load_state_dict(_under(tensors, f"module.{name}."))
@@ -251,6 +265,22 @@ def load_snapshot(path: Path, stage: Stage, ema: Ema) -> Position:
             state.setdefault(int(index), {})[slot] = value
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     return Position(int(facts["step"]), float(facts["seconds"]), int(facts.get("first", 0)))
+
+
+def _misfit(tensors: dict[str, Tensor], stage: Stage) -> str | None:
+    """The name of a tensor that only the snapshot or only the stage has, or that has another shape in them."""
+    wanted = {f"module.{name}.{k}": v for name, module in stage.modules.items() for k, v in module.state_dict().items()}
+    found = {k: v for k, v in tensors.items() if k.startswith("module.")}
+    for key in sorted(wanted.keys() | found.keys()):
+        if key not in wanted or key not in found or wanted[key].shape != found[key].shape:
+            return key
+    for name, optimiser in stage.optimisers.items():
+        trained = [p for group in optimiser.param_groups for p in group["params"]]
+        for key, value in _under(tensors, f"optimiser.{name}.").items():
+            index = int(key.split(".", 1)[0])
+            if index >= len(trained) or (value.ndim and value.shape != trained[index].shape):
+                return f"optimiser.{name}.{key}"
+    return None
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

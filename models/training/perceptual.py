@@ -9,8 +9,11 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from .weights import TrainingError
 
 # (blocks, kernel, stride, expansion, channels) of the stages 1-7
 STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
@@ -84,7 +87,11 @@ class Backbone(nn.Module):
 
 
 def load_backbone(file: Path, stages: int = PERCEPTUAL) -> Backbone:
-    return Backbone(load_file(str(file)), stages).eval()
+    """The backbone of a safetensors file; raises TrainingError when it cannot be read or is of another network."""
+    try:
+        return Backbone(load_file(str(file)), stages).eval()
+    except (OSError, SafetensorError, KeyError) as error:
+        raise TrainingError(f"{file}: not readable as EfficientNet-Lite0 ({error}); give another --backbone") from error
 
 
 def perceptual_distance(backbone: Backbone, first: Tensor, second: Tensor) -> Tensor:

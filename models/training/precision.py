@@ -9,6 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from ..device import choose_device
 from . import team
 
 M = TypeVar("M", bound=nn.Module)
@@ -23,9 +24,10 @@ class Precision:
     def choose(cls, device: str = "auto") -> Precision:
         """Joins the other processes of `torchrun`, if any.
 
-        CUDA when present and not refused; bf16 where the hardware has it (twice the speed, measured).
+        CUDA when present and not refused; bf16 where the hardware has it (twice the speed, measured). Raises
+        DeviceError when CUDA is asked for and absent.
         """
-        name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        name = choose_device(device).device.type
         has = torch.cuda.is_bf16_supported() if name == "cuda" else torch.cpu._is_avx512_bf16_supported()
         team.join(name == "cuda")
         place = f"cuda:{torch.cuda.current_device()}" if name == "cuda" else name

@@ -10,15 +10,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import ModelConfig
-from ..masks import to_picture
 from ..scenery import CELL, measures
-from ..segmentation import Segmenter
+from ..segmentation import SCALES, Segmenter, as_seen
 from . import team
 from .data import CropStream, DataSet
 from .perceptual import Backbone, feature_distance
@@ -33,7 +33,7 @@ FASTER = 5.0  # learning rate of what judges them, beside the network's
 
 class SegmenterStage:
     name = "segmenter"
-    starts_from_average = False
+    frozen: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -61,8 +61,10 @@ class SegmenterStage:
             "segmenter": torch.optim.AdamW(groups, 1e-3, betas=(0.9, 0.98), weight_decay=0.05)
         }
         self.run = team.runner(nn.ModuleList(self.modules.values()))
-        self.stream = CropStream(data.train, SIDE, batch, seed, scales=(0.5, 1.6))
-        self.whole = CropStream(data.train, SIDE, batch, seed + 1, scales=(0.5, 1.0))
+        self.side = config.segmenter.side
+        longest = round(max(SCALES) * self.side)  # as large as the photos that it will be shown
+        self.stream = CropStream(data.train, SIDE, batch, seed, scales=(0.5, 1.6), longest=longest)
+        self.scenes = CropStream(data.train, SIDE, batch, seed + 1)
 
     def start_from(self, weights: dict[str, Tensor]) -> None:
         self.net.load_state_dict(weights)
@@ -74,15 +76,21 @@ class SegmenterStage:
         """Crops and their labels, measures of points of whole photos (B, POINTS, MEASURES) and the labels there."""
         photos, maps, rng = self.stream.batch(number)
         pictures = np.stack([_other_light(photo, rng) for photo in photos]) / 127.5 - 1
-        scenes, scene_maps, rng = self.whole.batch(number)
-        told = measures(torch.cat([to_picture(scene) for scene in scenes])).flatten(1, 2)
-        at = torch.from_numpy(rng.integers(told.shape[1], size=(len(scenes), POINTS)))
-        return (
-            torch.from_numpy(pictures).permute(0, 3, 1, 2),
-            _labels(maps),
-            told.take_along_dim(at[..., None], 1),
-            _labels(scene_maps).flatten(1).take_along_dim(at, 1),
-        )
+        rng = np.random.default_rng((self.scenes.seed, number))
+        points = [self._points(photo, labels, rng) for photo, labels in self.scenes.whole(number, rng)]
+        told, wanted = (torch.stack(parts) for parts in zip(*points, strict=True))
+        return torch.from_numpy(pictures).permute(0, 3, 1, 2), _labels(maps), told, wanted
+
+    def _points(self, photo: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Measures (POINTS, MEASURES) of random places of a photo, mirrored or not, and the labels (POINTS,) there."""
+        if rng.random() < 0.5:
+            photo, labels = photo[:, ::-1], labels[:, ::-1]
+        seen = as_seen(np.ascontiguousarray(photo), self.side)
+        size = (seen.shape[3], seen.shape[2])
+        small = cv2.resize(np.ascontiguousarray(labels), size, interpolation=cv2.INTER_NEAREST_EXACT)
+        told, wanted = measures(seen)[0].flatten(0, 1), _labels(small[None]).flatten()
+        at = torch.from_numpy(rng.integers(len(wanted), size=POINTS))
+        return told[at], wanted[at]
 
     def step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], number: int) -> dict[str, float]:
         pictures, told = self.precision.move(batch[0]), batch[2].to(self.precision.device)

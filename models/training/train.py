@@ -25,8 +25,9 @@ from ..presets import default_config
 from ..transformer import Transformer
 from ..vqgan import VQGAN
 from . import team
-from .codes import CodeSet, encode_crops, load_codes, save_codes
-from .data import DataSet, balanced
+from .code_cache import cached_codes
+from .codes import CodeSet, encode_crops
+from .data import DataSet, Pair, balanced
 from .image_vqgan import ImageVqganStage
 from .label_vqgan import LabelVqganStage
 from .loop import LoopSettings, Stage, run
@@ -84,6 +85,9 @@ class Options:
             return label_set_from_json(json.loads(self.labels.read_text()))
         except (OSError, ValueError) as error:
             raise TrainingError(f"{self.labels}: the label set cannot be read ({error})") from error
+
+    def pairs(self) -> DataSet:
+        return DataSet.open(self.data, known=len(self.label_set()))
 
     def config(self) -> ModelConfig:
         return default_config(len(self.label_set()))
@@ -207,33 +211,28 @@ def _encoders_digest(options: Options) -> str:
 
 def _codes(options: Options, precision: Precision, side: int) -> tuple[dict[int, CodeSet], dict[int, CodeSet]]:
     """Training and validation codes at a resolution, from the cache or made now."""
-    every = data = DataSet.open(options.data)
+    every = data = options.pairs()
     if side > GUIDE_RESOLUTION:
         data = data.only(side)
     fitting = set(data.train)
     small = [pair for pair in every.train if pair not in fitting]
     few = min(options.enlarged, len(small))
     enlarged = tuple(small[k * len(small) // few] for k in range(few))
-    more = f"+{few}" if few else ""
-    made = []
-    crops = balanced(data.train, options.variants) + enlarged
-    parts = (("train", crops, f"{options.variants}{more}"), ("val", data.val, "1"))
-    for part, pairs, name in parts:
-        if part == "train" and not data.train:
-            raise TrainingError(f"no training pairs of at least {side} pixels in {', '.join(map(str, options.data))}")
-        path = options.runs / "codes" / f"{part}-{side}-{name}-{_encoders_digest(options)}.npz"
-        hurried = path.with_name(path.name.replace(".npz", "-part.npz"))  # made when there was no time for all
-        with team.first_alone():
-            if not path.exists():
-                for stale in path.parent.glob(f"{part}-{side}-*.npz"):
-                    stale.unlink()
-                image, label = _vqgans(options, precision)
-                seed = 1 if part == "train" else 2
-                until = None if options.minutes is None else time.monotonic() + 60 * CODES_SHARE * options.minutes
-                sets = encode_crops(pairs, 1, side, image, label, options.config(), precision, seed, until=until)
-                save_codes(sets, path if len(sets[side]) == len(pairs) else hurried)
-        made.append(load_codes(path if path.exists() else hurried))
-    return made[0], made[1]
+    if not data.train:
+        raise TrainingError(f"no training pairs of at least {side} pixels in {', '.join(map(str, options.data))}")
+    until = None if options.minutes is None else time.monotonic() + 60 * CODES_SHARE * options.minutes
+    encoders = _encoders_digest(options)
+
+    def kept(part: str, pairs: tuple[Pair, ...], seed: int) -> dict[int, CodeSet]:
+        def make(begin: int) -> dict[int, CodeSet]:
+            image, label = _vqgans(options, precision)
+            config = options.config()
+            return encode_crops(pairs, 1, side, image, label, config, precision, seed, until=until, begin=begin)
+
+        return cached_codes(options.runs / "codes", part, side, pairs, encoders, make)
+
+    val = kept("val", data.val, 2)
+    return kept("train", balanced(data.train, options.variants) + enlarged, 1), val
 
 
 def _batch(options: Options, precision: Precision, usual: int) -> int:
@@ -243,25 +242,24 @@ def _batch(options: Options, precision: Precision, usual: int) -> int:
 def _image_vqgan(options: Options, precision: Precision) -> Stage:
     backbone = None if options.backbone is None else load_backbone(options.backbone, len(BACKBONE_STAGES))
     if backbone is None:
+        if options.texture_weight:
+            raise TrainingError("--texture-weight needs --backbone, the network whose features it compares")
         print("image-vqgan: no --backbone given, training without the perceptual loss", file=sys.stderr)
     given = {name: getattr(options, name) for name in _OF_IMAGE_VQGAN}
     extra: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     extra |= {"batch": _batch(options, precision, 8), "decoder_only": options.decoder_only}
     labels = len(options.label_set())
-    return ImageVqganStage(options.config(), labels, DataSet.open(options.data), precision, backbone, **extra)
+    return ImageVqganStage(options.config(), labels, options.pairs(), precision, backbone, **extra)
 
 
 def _label_vqgan(options: Options, precision: Precision) -> Stage:
-    return LabelVqganStage(
-        options.config(), DataSet.open(options.data), precision, batch=_batch(options, precision, 24)
-    )
+    return LabelVqganStage(options.config(), options.pairs(), precision, batch=_batch(options, precision, 24))
 
 
 def _segmenter(options: Options, precision: Precision) -> Stage:
     backbone = None if options.backbone is None else load_backbone(options.backbone, len(BACKBONE_STAGES))
     batch = _batch(options, precision, 12)
-    data = DataSet.open(options.data)
-    return SegmenterStage(options.config(), data, precision, backbone=backbone, batch=batch)
+    return SegmenterStage(options.config(), options.pairs(), precision, backbone=backbone, batch=batch)
 
 
 def _guide(options: Options, precision: Precision) -> Stage:

@@ -73,7 +73,7 @@ def lists_from_truth(guide: Transformer, low: Batch, config: ModelConfig, count:
 class TransformerStage:
     """The guide, or SGA when a guide is given; `train` and `val` hold codes by resolution."""
 
-    starts_from_average = False
+    frozen: tuple[str, ...] = ()
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from models.training.data import CropStream, DataError, DataSet, balanced, random_crop
-from tests.helpers import examples
+from tests.helpers import LABELS, examples
 from tests.training.training_data import files, pair, write_loose, write_pack
 
 NAMES = [f"photo{n}" for n in range(6)]
@@ -95,7 +95,7 @@ def test_that_a_folder_in_which_nothing_can_be_read_is_an_error(tmp_path: Path) 
     folder = write_loose(tmp_path / "data", NAMES[:2], (32, 32), val=[])
     for path in folder.glob("*.jpg"):
         path.write_bytes(b"garbage")
-    with pytest.raises(DataError, match="damaged"):
+    with pytest.raises(DataError, match=r"cannot be used.*photo"):
         CropStream(DataSet.open([folder]).train, 16, 1, seed=0).batch(0)
 
 
@@ -107,6 +107,57 @@ def test_that_missing_empty_and_damaged_data_are_one_clear_line(tmp_path: Path) 
         with pytest.raises(DataError, match=word) as caught:
             DataSet.open([tmp_path / name])
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["{}", "no json", '{"val": 3}'])
+def test_that_a_split_that_cannot_be_read_is_one_clear_line(tmp_path: Path, content: str) -> None:
+    folder = write_loose(tmp_path / "data", NAMES[:2], (32, 32))
+    (folder / "split.json").write_text(content)
+    with pytest.raises(DataError, match=r"split\.json") as caught:
+        DataSet.open([folder])
+    assert "\n" not in str(caught.value)
+
+
+def test_that_a_file_in_place_of_a_folder_and_nothing_but_validation_are_told(tmp_path: Path) -> None:
+    pack = write_pack(tmp_path / "packed", NAMES, (32, 32), val=NAMES)
+    with pytest.raises(DataError, match="no such folder"):
+        DataSet.open([pack / "pack-00.tar"])
+    with pytest.raises(DataError, match="held out"):
+        DataSet.open([pack])
+
+
+def test_that_an_empty_list_holds_nothing_out(tmp_path: Path) -> None:
+    names = [f"n{i}" for i in range(60)]
+    assert not DataSet.open([write_loose(tmp_path / "data", names, (16, 16), val=[])]).val
+
+
+def test_that_labels_beyond_the_label_set_are_skipped_and_named(tmp_path: Path) -> None:
+    folder = write_loose(tmp_path / "data", NAMES[:3], (64, 64), val=[])
+    Image.fromarray(np.full((64, 64), 255, np.uint8)).save(folder / "photo1.png")
+    stream = CropStream(DataSet.open([folder], known=LABELS).train, 32, 3, seed=0)
+    assert all(stream.batch(number)[1].max() < LABELS for number in range(4))
+    assert list(stream.skipped) == ["photo1"] and "255" in stream.skipped["photo1"]
+
+
+def test_that_photos_of_a_camera_held_upright_are_upright(tmp_path: Path) -> None:
+    """As in the editor, with whose `segment` the label map may have been made."""
+    folder = write_loose(tmp_path / "data", NAMES[:1], (40, 60), val=[])
+    with Image.open(folder / "photo0.jpg") as photo:
+        turned = photo.transpose(Image.Transpose.ROTATE_90)  # as the sensor saw it
+    exif = turned.getexif()
+    exif[0x0112] = 6  # turn it back to the right
+    turned.save(folder / "photo0.jpg", exif=exif, quality=97, subsampling=0)
+    photo, labels = DataSet.open([folder]).train[0].load()
+    assert photo.shape[:2] == labels.shape == (40, 60)
+    assert np.abs(photo.astype(int) - pair(0, 40, 60)[0]).mean() < 12
+
+
+def test_that_large_photos_are_made_small_before_they_are_cropped(tmp_path: Path) -> None:
+    data = DataSet.open([write_loose(tmp_path / "data", NAMES[:1], (900, 600), val=[])])
+    photos, maps, _ = CropStream(data.train, 64, 1, seed=0, longest=96).batch(0)
+    photo, labels = photos[0], maps[0]
+    assert len(np.unique(labels)) > 3  # of 5 x 6 fields of 180 x 100 pixels a crop of 64 would show one or two
+    assert np.median(np.abs(photo[..., 0].astype(int) - labels * 40)) < 12
 
 
 def test_that_the_pairs_of_an_unseen_folder_are_all_for_validation(tmp_path: Path) -> None:

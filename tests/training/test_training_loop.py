@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from PIL import Image
 from models.training import codebook
 from models.training.data import DataSet
 from models.training.loop import Ema, LoopSettings, Position, load_snapshot, run, save_snapshot
+from models.training.weights import TrainingError
 from tests.training.stages import NAMES, build, recorded, state
 from tests.training.training_data import write_loose
 
@@ -176,3 +179,54 @@ def test_that_the_average_follows_the_weights() -> None:
     assert torch.allclose(module.weight, (start + 1) / 2)
     ema.swap()
     assert torch.equal(module.weight, torch.ones(2, 3))
+
+
+@pytest.mark.usefixtures("quick_stages")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_that_being_asked_to_stop_keeps_the_state_and_ends_more_than_this_run(
+    number: int, data: DataSet, tmp_path: Path
+) -> None:
+    """Who runs several stages must not go on with the next one."""
+    before = signal.getsignal(number)
+    losses: dict[int, dict[str, float]] = {}
+    stage = recorded(build("guide", data), losses)
+    step = stage.step
+
+    def asked(batch: Any, at: int) -> dict[str, float]:
+        if at == 2:
+            os.kill(os.getpid(), number)
+        return step(batch, at)
+
+    stage.step = asked  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        run(stage, settings(tmp_path, 9))
+    assert sorted(losses) == [0, 1, 2] and signal.getsignal(number) == before
+    run(recorded(build("guide", data), losses), settings(tmp_path, 5, resume=True))
+    assert sorted(losses) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.usefixtures("quick_stages")
+def test_that_a_killed_run_of_the_decoder_alone_goes_on_bit_for_bit(data: DataSet, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    run(build("image-vqgan", data), settings(tmp_path / "whole", 3))
+    shutil.copytree(tmp_path / "whole", tmp_path / "parts")
+    for folder, ends in (("whole", [7]), ("parts", [5, 7])):
+        for end in ends:
+            torch.manual_seed(end)
+            run(build("image-vqgan", data, decoder_only=True), settings(tmp_path / folder, end, resume=True))
+    one, two = state(tmp_path / "whole"), state(tmp_path / "parts")
+    assert [key for key in one if not torch.equal(one[key], two[key])] == []
+
+
+@pytest.mark.usefixtures("quick_stages")
+@pytest.mark.parametrize("problem", ["another network", "half a file"])
+def test_that_a_state_that_does_not_fit_is_one_clear_line(problem: str, data: DataSet, tmp_path: Path) -> None:
+    run(build("image-vqgan" if problem == "another network" else "guide", data), settings(tmp_path, 1))
+    path = tmp_path / "state.safetensors"
+    if problem == "half a file":
+        path.write_bytes(path.read_bytes()[:1000])
+    content = path.read_bytes()
+    with pytest.raises(TrainingError, match=r"state\.safetensors") as caught:
+        run(build("guide", data), settings(tmp_path, 2, resume=True))
+    assert "--runs" in str(caught.value) and "\n" not in str(caught.value)
+    assert path.read_bytes() == content
