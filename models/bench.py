@@ -39,7 +39,7 @@ GREEDY = SamplingSettings(samples=1, top_k=1)
 
 @dataclass(frozen=True)
 class StepFigures:
-    """Seconds per token of both samplers at one size and batch; ratio: recompute / ours; drift in logits."""
+    """Seconds per token of both samplers at one size and batch; ratio: recompute / ours."""
 
     model: str
     resolution: int

@@ -60,9 +60,9 @@ def brush_mask(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def training_mask(labels: np.ndarray, rng: np.random.Generator, max_ratio: float = 0.6) -> np.ndarray:
-    """A mask of a random kind, never empty and never more than `max_ratio` of the picture; (H, W) bool.
+    """A mask of a random kind, never empty; (H, W) bool.
 
-    A larger one loses a random half, as in the paper.
+    One of `max_ratio` or more loses a random half of the picture, as in the paper; half of it is the most that is left.
     """
     kind = KINDS[int(rng.integers(len(KINDS)))]
     makers = {"component": component_mask, "label": label_mask, "box": box_mask, "brush": brush_mask}

@@ -9,15 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from app.cli import COMMANDS
 from models.checkpoint import load_checkpoint
 from models.config import Semantics
 from models.networks import expected_shapes
 from tests.cli.command_line import SIZE, CommandLine, Result
-from tests.helpers import LABEL_SET, LABELS, save_tiny_checkpoint
+from tests.helpers import LABEL_SET, LABELS, save_tiny_checkpoint, tiny_config
 from tests.shared import shared_path
+from tests.training.training_data import write_loose
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FIXTURE = ("fixtures", "asset-tiny-A")
@@ -79,6 +82,56 @@ def test_that_segment_refuses_what_it_cannot_read_or_write(command_line: Command
     nowhere = command_line.folder / "nowhere" / "m.png"
     refused(command_line.run("segment", photo, "--out", nowhere, *checkpoint), "m.png")
     refused(command_line.run("segment", photo, *checkpoint), "--out")
+
+
+def test_that_a_checkpoint_without_a_segmenter_suggests_nothing(command_line: CommandLine) -> None:
+    """Converted ones have none: a map of nothing but label 0 must not pass for a suggestion."""
+    checkpoint = save_tiny_checkpoint(command_line.folder / "plain", tiny_config())
+    out, photo = command_line.folder / "map.png", command_line.folder / "photo.png"
+    refused(command_line.run("segment", photo, "--out", out, "--checkpoint", checkpoint), "no segmenter")
+    assert not out.exists()
+    result = command_line.edit(labels=None, samples=1, checkpoint=checkpoint)
+    assert result.code == 0 and "--labels" in result.err and repr(LABEL_SET.labels[0].name) in result.err
+
+
+# --- values that are refused before work begins --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("train", "guide", "--batch", "0"), ("--batch", "at least 1")),
+        (("train", "guide", "--crops", "x"), ("--crops", "'x'")),
+        (("train", "guide", "--max-minutes", "0"), ("--max-minutes", "above 0")),
+        (("train", "guide", "--dropout", "1"), ("--dropout", "less than 1")),
+        (("train", "image-vqgan", "--texture-weight", "nan"), ("--texture-weight", "nan")),
+        (("bench", "--tokens", "0"), ("--tokens", "at least 1")),
+        (("evaluate", "data", "--count", "0"), ("--count", "at least 1")),
+        (("evaluate", "data", "--json", "nowhere/report.json"), ("--json", "nowhere")),
+        (("evaluate", "data", "--sheet", "."), ("--sheet", "folder")),
+        (("evaluate", "data", "--parts", "nowhere"), ("nowhere", "no such folder")),
+    ],
+)
+def test_that_a_value_that_cannot_be_used_is_refused_at_once(
+    command_line: CommandLine, given: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    refused(command_line.run(*given), *words)
+
+
+@pytest.mark.parametrize("backbone", ["missing", "of something else"])
+def test_that_a_backbone_that_cannot_be_used_is_refused(command_line: CommandLine, backbone: str) -> None:
+    data = write_loose(command_line.folder / "data", ["a", "b"], (260, 260), val=["a"])
+    file = command_line.folder / "backbone.safetensors"
+    if backbone == "of something else":
+        save_file({"weight": torch.zeros(2)}, str(file))
+    options = ("--data", data, "--runs", command_line.folder / "runs", "--max-steps", "1", "--quiet")
+    refused(command_line.run("train", "image-vqgan", *options, "--backbone", file), "backbone.safetensors")
+
+
+def test_that_a_texture_weight_without_a_backbone_is_refused(command_line: CommandLine) -> None:
+    data = write_loose(command_line.folder / "data", ["a", "b"], (260, 260), val=["a"])
+    options = ("--data", data, "--runs", command_line.folder / "runs", "--max-steps", "1", "--texture-weight", "1")
+    refused(command_line.run("train", "image-vqgan", *options), "--backbone")
 
 
 # --- convert ------------------------------------------------------------------------------------------------

@@ -66,7 +66,8 @@ def test_that_nats_are_those_of_the_pictures_that_are_drawn(folder: Path, tmp_pa
 
 
 def test_that_bad_arguments_are_one_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", str(folder), "--count", "0"]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(["evaluate", str(folder), "--count", "0"])
     assert main(["evaluate", str(tmp_path / "nowhere")]) == 2
     assert all(line.startswith("scenebrush: ") for line in capsys.readouterr().err.splitlines())
 

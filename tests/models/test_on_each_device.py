@@ -56,6 +56,13 @@ def test_that_seeds_rank_and_unpainted_pixels_hold(device: str, window: int) -> 
     assert [c.log_likelihood for c in ranked] == sorted((c.log_likelihood for c in first), reverse=True)
 
 
+def test_that_a_draft_at_256_is_drawn_in_full_as_it_was(device: str) -> None:
+    engine = tiny_editor(device=device)
+    drafts = list(engine.run(edit(256, draft=True)))
+    (full,) = engine.run(edit(256, drafts=(drafts[1],)))
+    assert np.array_equal(full.tokens, drafts[1].tokens)
+
+
 def test_that_drafts_rerolls_previews_and_attention_run(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.preview.FIRST", 0.0)
     engine = tiny_editor(device=device)

@@ -31,6 +31,8 @@ name, folder = sys.argv[2], Path(sys.argv[4])
 torch.manual_seed(1)
 losses = {}
 stage = recorded(build(name, DataSet.open([Path(sys.argv[3])])), losses)
+if name == "label-vqgan":
+    stage.keeper.adopt()  # so that all processes follow one codebook
 run(stage, LoopSettings(folder, steps=4, warmup=2, quiet=True))
 team.wait()
 if team.is_first():
