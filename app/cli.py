@@ -190,6 +190,8 @@ def _threads(options: argparse.Namespace) -> None:
 def _open_editor(options: argparse.Namespace) -> int:
     _threads(options)
     if not _has_display():
+        if options.photo is not None:
+            raise RequestError(f"there is no display to open {options.photo} in; see `scenebrush edit --help`")
         return _edit_sample(options)
     from app.ui.app import run_editor
 

@@ -45,9 +45,9 @@ def choose_device(name: str = "auto") -> DeviceChoice:
         reason = "this PyTorch was built without CUDA" if torch.version.cuda is None else "no CUDA device was found"
         raise DeviceError(f"CUDA was asked for, but {reason}; use --device cpu or check the graphics driver")
     why = "as asked" if name == "cpu" else "no CUDA device found"
-    free = available_memory()
+    free, threads = available_memory(), torch.get_num_threads()
     return DeviceChoice(
-        torch.device("cpu"), f"CPU, {torch.get_num_threads()} threads, {free / 2**30:.1f} GiB free ({why})", free
+        torch.device("cpu"), f"CPU, {threads} thread{'s' * (threads > 1)}, {free / 2**30:.1f} GiB free ({why})", free
     )
 
 

@@ -182,6 +182,8 @@ class Canvas(QWidget):
         if Layer.PICTURE in layers:
             self._layers["picture"].invalidate(rect)
             self._layers["preview"].clear()
+        elif self._preview is not None and layers & {Layer.PAINT, Layer.START}:
+            self.preview_left.emit()  # what changes must be seen
         rect = rect.grown(2 << level_for(self.view.scale))  # the paint's edge line reaches further
         if layers & {Layer.PAINT, Layer.APPLIED, Layer.START}:
             self._layers["overlay"].invalidate(rect)

@@ -48,10 +48,12 @@ class FileController(QObject):
         self.folder = Path.home()
         self.max_megapixels = 100.0
         self.export_choice = export_dialog.ExportChoice()
+        self._asked_for: int | None = None  # the document for which the user wants labels suggested anew
+        self.previewing: Callable[[], bool] = lambda: False  # whether a version is shown that is not applied
         self.guard: Callable[[Callable[[], None]], None] = lambda go_on: go_on()  # asks before work is lost
         engine.opened.connect(self._on_engine)
         engine.labels_suggested.connect(self._on_suggestion)
-        engine.suggestion_failed.connect(lambda text: self.message.emit(Kind.WARNING, f"{text}. {_UNIFORM}"))
+        engine.suggestion_failed.connect(self._on_suggestion_failed)
 
     # opening ------------------------------------------------------------------------------------------------------
 
@@ -124,15 +126,20 @@ class FileController(QObject):
     def _suggest(self) -> None:
         """Ask the engine for start labels in the background, unless the user has chosen some."""
         document = self._session.document
-        if document is not None and not document.labels_loaded and self._engine.engine is not None:
+        wanted = document is not None and not document.labels_loaded and self._engine.engine is not None
+        self._session.await_labels(wanted)
+        if document is not None and wanted:
             photo = document.photo
             self._engine.suggest_labels(self._session.document_number, photo.rgb8, photo.drawing_colors)
 
     def suggest_again(self) -> None:
-        """Replace start labels that were loaded or set by suggested ones."""
-        if self._session.document is not None:
-            self._session.document.labels_loaded = False
-            self._suggest()
+        """Replace start labels, also those that were loaded or set, by suggested ones, as an undo step."""
+        document = self._session.document
+        if document is not None and self._engine.engine is not None:
+            self._asked_for = self._session.document_number
+            self._session.await_labels(True)
+            photo = document.photo
+            self._engine.suggest_labels(self._asked_for, photo.rgb8, photo.drawing_colors)
 
     def start_uniform(self) -> None:
         """One label everywhere: the current one."""
@@ -193,7 +200,20 @@ class FileController(QObject):
         self._suggest()
 
     def _on_suggestion(self, suggestion: Suggestion) -> None:
-        self._session.suggest_labels(suggestion.number, suggestion.labels)
+        if suggestion.number != self._session.document_number:
+            return  # of a photo that is no longer open
+        if suggestion.number == self._asked_for:
+            self._session.set_start_labels(suggestion.labels, "Suggest labels")
+            self.message.emit(Kind.INFO, "The labels are suggested anew; undo brings the earlier ones back.")
+        else:
+            self._session.suggest_labels(suggestion.number, suggestion.labels)
+        self._asked_for = None
+        self._session.await_labels(False)
+
+    def _on_suggestion_failed(self, text: str) -> None:
+        self._session.await_labels(False)
+        self._asked_for = None
+        self.message.emit(Kind.WARNING, f"{text}. {_UNIFORM}")
 
     # exporting ----------------------------------------------------------------------------------------------------
 
@@ -215,12 +235,16 @@ class FileController(QObject):
             self.export(path, then)
 
     def export(self, path: Path, then: Callable[[], None] | None = None) -> None:
-        """Write the picture at the photo's size and depth; the suffix chooses PNG, TIFF, JPEG or OpenRaster."""
+        """Write the picture at the photo's size and depth; the suffix chooses PNG, TIFF, JPEG or OpenRaster.
+
+        What is only previewed is no part of it, and is said to be none.
+        """
         document, label_set = self._session.document, self._session.label_set
         if document is None:
             return
         self._session.end_stroke()
         picture, painted, state = document.lend_picture(), document.ever_painted, document.picture_state
+        previewed = self.previewing()
         options, labels = self.export_choice.options, document.labels()
         colors = np.array([] if label_set is None else [entry.color for entry in label_set.labels], np.uint8)
 
@@ -238,7 +262,9 @@ class FileController(QObject):
             self.busy.emit("")
             document.mark_exported(state)
             self.folder = path.parent
-            self.message.emit(Kind.INFO, " ".join([f"Exported {path.name}.", *notes]))
+            kind = Kind.WARNING if previewed else Kind.INFO
+            notes = [*notes, _NOT_APPLIED] if previewed else notes
+            self.message.emit(kind, " ".join([f"Exported {path.name}.", *notes]))
             self.exported.emit(str(path))
             if then is not None:
                 then()
@@ -255,6 +281,7 @@ class FileController(QObject):
 
 
 _UNIFORM = "One label is used everywhere; load a label map to do better."
+_NOT_APPLIED = "The version shown is not applied, so it is not in the file; apply it (Enter) and export again."
 _LABELS_KEPT = "The labels are as they were."
 
 

@@ -230,7 +230,8 @@ class GeneratePanel(QWidget):
         sides = sorted({window.resolution for window in estimate.windows})
         size = " and ".join(str(side) for side in sides) + "\u00a0px"
         count = len(estimate.windows)
-        text = f"{estimate.tokens:,} tokens in " + (f"one {size} window" if count == 1 else f"{count} {size} windows")
+        windows = f"one window of {size}" if count == 1 else f"{count} windows of {size}"
+        text = f"{estimate.tokens:,} tokens in {windows}"
         if any(window.scaled for window in estimate.windows):
             text += ", scaled to fit"
         if estimate.seconds is not None:

@@ -62,6 +62,7 @@ class GenerationController(QObject):
         self.queue = JobQueue(engine, self)
         self.runs: list[Run] = []
         self.apply_key = ""  # that the caption of a preview names
+        self._held: bool | None = None  # a run (True: of drafts) that was asked for before the labels were there
         self.changes = 0  # counts what has happened to the results
         self.planner = Planner(session, canvas, panel, engine, tasks, self)
         engine.attention_ready.connect(self._on_attention)
@@ -70,6 +71,7 @@ class GenerationController(QObject):
         self.queue.state_changed.connect(self._on_state)
         self.queue.ended.connect(self._on_ended)
         session.document_replaced.connect(self._on_document)
+        session.labels_ready.connect(self._on_labels)
         session.settled.connect(self._on_settled)
         panel.generate_clicked.connect(self.generate)
         panel.drafts_clicked.connect(self.generate_drafts)
@@ -108,6 +110,10 @@ class GenerationController(QObject):
             )
             self.message.emit(Kind.INFO, hint)
             return
+        if self._session.labels_awaited:  # it would take all of the photo for one label
+            self._held = draft
+            self.message.emit(Kind.INFO, "Generating starts as soon as the labels of the photo are found.")
+            return
         try:
             request = document.request(self._panel.take_settings(), self._panel.window_choice())
         except ScenebrushError as error:
@@ -115,6 +121,11 @@ class GenerationController(QObject):
             return
         kind = RunKind.DRAFT if draft else RunKind.FULL
         self._submit(replace(request, draft=draft), kind, self.planner.estimate.tokens)
+
+    def _on_labels(self) -> None:
+        draft, self._held = self._held, None
+        if draft is not None:
+            self._generate(draft)
 
     def draw_full(self, entries: list[Entry]) -> None:
         """Queue the full drawing of drafts, one run for each of theirs."""
@@ -166,6 +177,7 @@ class GenerationController(QObject):
         self.submitted.emit()
         self._canvas.set_preview(None)
         self._show_run(run)
+        self._show_progress()
 
     def toggle_attention(self) -> None:
         """Show where the places of the chosen version looked, or no more."""
@@ -392,6 +404,7 @@ class GenerationController(QObject):
     # session ------------------------------------------------------------------------------------------------------
 
     def _on_document(self) -> None:
+        self._held = None
         self.queue.cancel_all()
         self.runs.clear()
         self._gallery.set_run(None, 0, 0)

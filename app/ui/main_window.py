@@ -7,7 +7,16 @@ from pathlib import Path
 
 from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QDockWidget, QGridLayout, QMainWindow, QMenu, QWidget
+from PySide6.QtWidgets import (
+    QAbstractSpinBox,
+    QDockWidget,
+    QGridLayout,
+    QLineEdit,
+    QMainWindow,
+    QMenu,
+    QSlider,
+    QWidget,
+)
 
 from app.document.atoms import Layer
 from app.document.geometry import Rect
@@ -77,6 +86,8 @@ class MainWindow(QMainWindow):
         self.first_run = FirstRun(self.session)
         self.legend = Legend(self.session)
         self._closing = False
+        self._hidden_paint, self._hidden_labels = self.options.paint_opacity.value(), 55  # percent, to come back to
+        self.files.previewing = lambda: self.canvas.previewing
         self._lay_out()
         self._add_actions()
         self._connect()
@@ -223,12 +234,10 @@ class MainWindow(QMainWindow):
         gallery.view.keys = PlaceKeys(self.actions_table, "gallery")
 
     def _toggle_paint(self) -> None:
-        slider = self.options.paint_opacity
-        slider.setValue(0 if slider.value() else 65)
+        self._hidden_paint = _toggled(self.options.paint_opacity, self._hidden_paint)
 
     def _toggle_labels(self) -> None:
-        slider = self.options.labels_opacity
-        slider.setValue(0 if slider.value() else 55)
+        self._hidden_labels = _toggled(self.options.labels_opacity, self._hidden_labels)
 
     def _toggle_patterns(self) -> None:
         self.canvas.overlay.patterns = not self.canvas.overlay.patterns
@@ -242,6 +251,9 @@ class MainWindow(QMainWindow):
         self.canvas.view_changed.connect(lambda: self.status.show_view(self.canvas.view))
         self.options.paint_opacity.valueChanged.connect(self._on_opacity)
         self.options.labels_opacity.valueChanged.connect(self._on_opacity)
+        for number in (*self.options.findChildren(QAbstractSpinBox), *self.panel.findChildren(QAbstractSpinBox)):
+            for line in number.findChildren(QLineEdit):
+                line.returnPressed.connect(self.canvas.setFocus)  # the keys are the canvas's again
         self.files.message.connect(self.say)
         self.projects.message.connect(self.say)
         self.snapping.message.connect(self.say)
@@ -361,3 +373,10 @@ def _dropped(event: QDropEvent) -> Path | None:
     urls = [url for url in event.mimeData().urls() if url.isLocalFile()]
     paths = [Path(url.toLocalFile()) for url in urls]
     return next((path for path in paths if path.suffix.lower() in (*PHOTO_SUFFIXES, PROJECT_SUFFIX)), None)
+
+
+def _toggled(slider: QSlider, before: int) -> int:
+    """Switch between nothing and the value from before; returns the value to come back to."""
+    value = slider.value()
+    slider.setValue(0 if value else before)
+    return value or before

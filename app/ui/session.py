@@ -40,6 +40,7 @@ class Session(QObject):
     document_replaced = Signal()
     pixels_changed = Signal(object, object)  # Rect, frozenset[Layer]
     settled = Signal()  # a whole step was made, undone or redone
+    labels_ready = Signal()  # those that were awaited are there, or will not come
     labels_known = Signal()
     tool_changed = Signal(object)  # Tool
     brush_size_changed = Signal(int)
@@ -65,6 +66,7 @@ class Session(QObject):
         self.pressure = True  # a pen's pressure changes the size
         self.only_over: int | None = None
         self.locked: frozenset[int] = frozenset()
+        self.labels_awaited = False  # the engine is still to suggest the start labels
         self._stroke: Stroke | None = None
         self._last_point: Point | None = None
 
@@ -75,6 +77,7 @@ class Session(QObject):
         self._stroke = self._last_point = None
         self.undo_stack.clear()
         self.document = document
+        self.labels_awaited = False
         self._guard()
         self.document_number += 1
         self.document_replaced.emit()
@@ -97,6 +100,13 @@ class Session(QObject):
             return False
         self.pixels_changed.emit(self.document.bounds, frozenset({Layer.START}))
         return True
+
+    def await_labels(self, awaited: bool) -> None:
+        """Note whether the engine is still to suggest the start labels; tells when that is over."""
+        over = self.labels_awaited and not awaited
+        self.labels_awaited = awaited
+        if over:
+            self.labels_ready.emit()
 
     def set_start_labels(self, labels: np.ndarray | int, name: str) -> None:
         """The user's own start labels, as an undo step."""

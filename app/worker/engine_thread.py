@@ -23,6 +23,7 @@ from .progress import ProgressMeter
 
 log = logging.getLogger(__name__)
 PREVIEW_SHARE = 0.1  # of the time of a drawing may go into showing it under way
+IDLE = 1.0  # seconds without work after which the speed may be measured, which nothing can interrupt
 PROGRESS_INTERVAL = 0.05  # seconds: at most 20 reports a second reach the GUI
 
 
@@ -58,6 +59,7 @@ class EngineThread(QThread):
         self._current: Job | None = None
         self._stopping = False
         self._wanted_suggestion = 0
+        self._measure_wanted = False
 
     @property
     def engine(self) -> Engine | None:
@@ -81,8 +83,9 @@ class EngineThread(QThread):
         self._work.put(lambda: self._suggest(number, photo, colors))
 
     def measure(self) -> None:
-        """Ask how fast this machine draws; a measurement that fails is only logged."""
-        self._work.put(self._measure)
+        """Ask how fast this machine draws, once there is nothing else to do; a failure is only logged."""
+        self._measure_wanted = True
+        self._work.put(lambda: None)  # wakes the thread
 
     def explain(self, request: EditRequest, candidate: Candidate) -> None:
         """Ask where a candidate of a request looked; it is not answered when that fails."""
@@ -105,9 +108,18 @@ class EngineThread(QThread):
     def run(self) -> None:
         _yield_to_the_gui()
         self._open(self._open_engine)
-        while (work := self._work.get()) is not None and not self._stopping:
+        while (work := self._next()) is not None and not self._stopping:
             work()
             del work  # it holds a request; do not keep it while waiting
+
+    def _next(self) -> Callable[[], None] | None:
+        if self._measure_wanted:
+            try:
+                return self._work.get(timeout=IDLE)
+            except queue.Empty:
+                self._measure_wanted = False
+                return self._measure
+        return self._work.get()
 
     def _open(self, opening: Callable[[], Engine]) -> None:
         self._engine = None  # it goes first: there may be no room for two

@@ -155,3 +155,17 @@ def test_that_a_closed_document_is_freed(open_window, photo_file, qtbot, tmp_pat
     qtbot.waitUntil(lambda: not window.tasks.busy, timeout=WAIT)
     gc.collect()
     assert gone() is None
+
+
+def test_that_labels_suggested_anew_can_be_undone(open_window, photo_file, qtbot) -> None:
+    window = open_window(photo=photo_file)
+    document = window.session.document
+    qtbot.waitUntil(document.start.any, timeout=WAIT)
+    window.session.set_label(7)
+    window.files.start_uniform()
+    own = document.start.copy()
+    window.files.suggest_again()
+    qtbot.waitUntil(lambda: "suggested" in window.messages.text.text(), timeout=WAIT)
+    assert sorted(np.unique(document.start)) == [1, 3]
+    window.session.undo()
+    assert np.array_equal(document.start, own)

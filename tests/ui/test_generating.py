@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QLineEdit
 
 from app.ui.main_window import MainWindow
 from app.ui.message_bar import Kind
@@ -33,7 +34,7 @@ def test_that_generate_waits_for_paint(open_window, photo_file, qtbot) -> None:
     assert "Paint an area" in window.panel.estimate.text()
     drag(window.canvas, (100, 100), (150, 100))
     qtbot.waitUntil(window.panel.generate.isEnabled, timeout=WAIT)
-    assert "tokens in one 256" in window.panel.estimate.text()
+    assert "tokens in one window of 256" in window.panel.estimate.text()
     window.session.undo()
     qtbot.waitUntil(lambda: not window.panel.generate.isEnabled(), timeout=WAIT)
 
@@ -206,3 +207,55 @@ def test_that_waiting_runs_are_listed_and_cancelled_one_by_one(open_window, phot
     qtbot.waitUntil(lambda: third.state.terminal, timeout=WAIT)
     assert first.state is JobState.FINISHED and third.state is JobState.FINISHED
     assert window.panel.queue.texts == [] and not second.entries
+
+
+def test_that_a_run_waits_for_the_labels_of_the_photo(open_window, photo_file, qtbot) -> None:
+    """Else all that is not painted would count as one label."""
+    engine = FakeEngine(suggestion_seconds=0.5)
+    window = open_window(engine, photo_file)
+    paint_and_generate(window, qtbot, 1)
+    assert window.session.labels_awaited and not window.generation.runs
+    assert "labels" in window.messages.text.text()
+    qtbot.waitUntil(lambda: finished(window), timeout=WAIT)
+    assert sorted(np.unique(engine.runs[0].labels)) == [1, 3]
+    assert len(window.generation.runs) == 1
+
+
+def test_that_the_status_tells_of_a_run_at_once(open_window, photo_file, qtbot) -> None:
+    window = open_window(FakeEngine(step_seconds=0.05), photo_file)
+    qtbot.waitUntil(lambda: window.session.document.start.any(), timeout=WAIT)
+    paint_and_generate(window, qtbot, 1)
+    assert "Starting" in window.panel.status.text() and window.panel.cancel.isEnabled()
+    window.generation.cancel_all()
+    qtbot.waitUntil(lambda: finished(window), timeout=WAIT)
+
+
+def test_that_undo_ends_the_preview_that_hides_it(open_window, photo_file, qtbot) -> None:
+    window = open_window(photo=photo_file)
+    paint_and_generate(window, qtbot)
+    qtbot.waitUntil(lambda: finished(window) and window.canvas.previewing, timeout=WAIT)
+    window.session.undo()
+    assert not window.canvas.previewing and not window.session.document.anything_painted
+
+
+def test_that_exporting_beside_a_preview_says_what_the_file_lacks(open_window, photo_file, qtbot, tmp_path) -> None:
+    window = open_window(photo=photo_file)
+    paint_and_generate(window, qtbot)
+    qtbot.waitUntil(lambda: finished(window) and window.canvas.previewing, timeout=WAIT)
+    for name, told in (("shown.png", True), ("applied.png", False)):
+        with qtbot.waitSignal(window.files.exported, timeout=WAIT):
+            window.files.export(tmp_path / name)
+        assert (window.messages.kind is Kind.WARNING) == told
+        assert ("not applied" in window.messages.text.text()) == told
+        QTest.keyClick(window.canvas, Qt.Key.Key_Return)
+
+
+def test_that_enter_in_a_number_gives_the_keys_back_to_the_canvas(open_window, photo_file, qtbot) -> None:
+    window = open_window(photo=photo_file)
+    window.activateWindow()
+    for number in (window.options.size_box, window.panel.count):
+        line = number.findChild(QLineEdit)
+        number.setFocus()
+        qtbot.waitUntil(number.hasFocus, timeout=WAIT)
+        QTest.keyClick(line, Qt.Key.Key_Return)
+        assert window.canvas.hasFocus()

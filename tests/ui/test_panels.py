@@ -84,9 +84,9 @@ def test_that_recent_labels_outlive_a_restart_and_unknown_ones_are_not_shown(ope
 def test_that_the_estimate_says_windows_tokens_and_time(open_window) -> None:
     panel = open_window().panel
     panel.set_estimate(Estimate((Window(0, 0, 512, 512),), 1234, 8.4))
-    assert panel.estimate.text() == "1,234 tokens in one 512\u00a0px window, about 8\u00a0s."
+    assert panel.estimate.text() == "1,234 tokens in one window of 512\u00a0px, about 8\u00a0s."
     panel.set_estimate(Estimate((Window(0, 0, 2048, 1024), Window(0, 0, 256, 256)), 40))
-    assert panel.estimate.text() == "40 tokens in 2 256 and 1024\u00a0px windows, scaled to fit."
+    assert panel.estimate.text() == "40 tokens in 2 windows of 256 and 1024\u00a0px, scaled to fit."
 
 
 def test_that_top_k_zero_means_all_and_settings_are_taken_over(open_window) -> None:

@@ -282,3 +282,16 @@ def test_that_typing_in_a_field_uses_no_key_of_the_gallery(open_window, photo_fi
     for key in (Qt.Key.Key_Left, Qt.Key.Key_Delete, Qt.Key.Key_Space):
         QTest.keyClick(search, key)
     assert search.text() == "lake " and len(window.gallery.run.entries) == 2
+
+
+def test_that_hiding_paint_and_labels_keeps_how_strong_they_were(open_window, photo_file) -> None:
+    window = open_window(photo=photo_file)
+    for slider, toggle, strong in (
+        (window.options.paint_opacity, window._toggle_paint, 30),
+        (window.options.labels_opacity, window._toggle_labels, 20),
+    ):
+        slider.setValue(strong)
+        toggle()
+        assert slider.value() == 0
+        toggle()
+        assert slider.value() == strong

@@ -184,3 +184,18 @@ def test_that_an_engine_that_does_not_open_is_reported(qapp, qtbot) -> None:
     assert thread.stop()
     queue.deleteLater()
     thread.deleteLater()
+
+
+def test_that_the_speed_is_measured_when_nothing_else_is_to_be_done(start, qtbot, monkeypatch) -> None:
+    """A measurement cannot be interrupted: what the user asks for goes first."""
+    order: list[str] = []
+    engine = FakeEngine(suggestion_seconds=0.2)
+    measure, suggest = engine.measure, engine.suggest_labels
+    monkeypatch.setattr(engine, "measure", lambda: (order.append("measure"), measure())[1])
+    monkeypatch.setattr(engine, "suggest_labels", lambda photo: (order.append("suggest"), suggest(photo))[1])
+    thread, queue, ends, _ = start(engine)
+    with qtbot.waitSignal(thread.measured, timeout=10_000):
+        thread.measure()
+        thread.suggest_labels(1, np.zeros((64, 64, 3), np.uint8))
+        queue.submit(request())
+    assert order == ["suggest", "measure"] and len(ends) == 1
