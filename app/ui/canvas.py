@@ -293,7 +293,8 @@ class Canvas(QWidget):
             decorations.paint_brush(painter, point, self._session.brush_size, self.view, grid_windows, ratio)
 
     def _shows_brush(self) -> bool:
-        return self._session.can_paint and self._pan_from is None and not self._space
+        paints = self._attention is None and not self._outlining_patch  # else a click does something else
+        return paints and self._session.can_paint and self._pan_from is None and not self._space
 
     def _update_device(self, x: float, y: float, right: float, bottom: float) -> None:
         """Repaint a box given in device pixels."""

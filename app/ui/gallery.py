@@ -33,6 +33,7 @@ _Index = QModelIndex | QPersistentModelIndex
 _APPLY = "Put this version into the picture; or double-click it"
 _NO_RUN = "Paint what should be there, then press Generate. Versions appear here, most likely first."
 _NO_MATCH = "No version matches. Esc brings all of them back."
+_NO_VERSION = "This run has no versions: it was stopped before the first one, or all were discarded."
 _ORDERS = {Order.LIKELY: "Most likely", Order.VARIED: "Varied", Order.NEWEST: "Newest"}
 REROLL_PERCENT = (10, 20, 40)
 
@@ -201,21 +202,32 @@ class Gallery(QWidget):
 
     def _show_parts(self, several: bool) -> None:
         """Show what there is use for; several: there are other runs to step to."""
-        nothing = self._run is None or (self._found is not None and not self._found)
-        self._empty.setText(_NO_RUN if self._run is None else _NO_MATCH)
-        self._empty.setVisible(nothing)
-        self.view.setVisible(not nothing)
+        self._show_empty()
         for widget in (self.older, self.newer, self._place):
             widget.setVisible(several)
         tools = (self.search, self.sort, self.heat, self.reroll, self.recall, self.discard_button, self.apply_button)
         for widget in tools:
             widget.setVisible(self._run is not None)
 
+    def _show_empty(self) -> None:
+        """Say why there is nothing to see, where that is so."""
+        reason = ""
+        if self._run is None:
+            reason = _NO_RUN
+        elif self._found is not None:
+            reason = "" if self._found else _NO_MATCH
+        elif self._run.state.terminal and not self._run.entries:
+            reason = _NO_VERSION
+        self._empty.setText(reason)
+        self._empty.setVisible(bool(reason))
+        self.view.setVisible(not reason)
+
     def refresh(self, picture_state: tuple[int, ...]) -> None:
         """The run has changed: new candidates, progress, end, applied or undone."""
         matches = [] if self._run is None else [Match(self._run, entry) for entry in self._run.entries]
         self.model.show(matches, self._run, picture_state)
         self._facts.setText("" if self._run is None else describe(self._run))
+        self._show_empty()
         self._select_chosen()
         self._update_buttons()
 

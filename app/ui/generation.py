@@ -214,11 +214,13 @@ class GenerationController(QObject):
 
     def cancel(self) -> None:
         """Stop the run that is being drawn; its finished versions stay."""
+        self._held = None
         self.queue.cancel_running()
         self._show_progress()
 
     def cancel_all(self) -> None:
         """Stop the run that is being drawn and drop those that wait."""
+        self._held = None
         self.queue.cancel_all()
         self._show_progress()
 

@@ -43,6 +43,7 @@ QToolButton:hover {{ background: {HOVER}; }}
 QToolButton:checked {{ background: #24415f; border-color: {ACCENT}; }}
 QToolButton:focus {{ border-color: {ACCENT}; }}
 QToolButton:disabled {{ color: {FAINT}; }}
+QToolButton#qt_toolbar_ext_button {{ background: {QUIET}; }}
 QDockWidget {{ color: {TEXT}; font-weight: 600; titlebar-close-icon: none; }}
 QDockWidget::title {{ background: {WINDOW}; padding: 8px 12px 6px 12px; }}
 QDockWidget > QWidget {{ background: {PANEL}; }}

@@ -56,6 +56,7 @@ def test_that_real_runs_stop_between_two_tokens(open_window, qtbot, tmp_path) ->
     window.files.open_path(tmp_path / "valley.png")
     session = window.session
     qtbot.waitUntil(lambda: session.document is not None and session.label_set is not None, timeout=LONG)
+    qtbot.waitUntil(lambda: not session.labels_awaited, timeout=LONG)
     session.set_label(session.label_set.index("lake"))
     session.set_brush_size(70)
     drag(window.canvas, (200, 300), (330, 310))

@@ -85,6 +85,7 @@ def test_that_the_window_stays_alive_while_a_real_run_is_drawn(open_window, qtbo
     window.files.open_path(tmp_path / "valley.png")
     session = window.session
     qtbot.waitUntil(lambda: session.document is not None and session.label_set is not None, timeout=LONG)
+    qtbot.waitUntil(lambda: not session.labels_awaited, timeout=LONG)
     drag(window.canvas, (200, 300), (330, 310))
     qtbot.waitUntil(window.panel.generate.isEnabled, timeout=LONG)
     window.panel.window.setCurrentIndex(window.panel.window.findData(256))

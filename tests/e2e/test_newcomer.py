@@ -40,6 +40,7 @@ def test_that_a_newcomer_gets_from_the_sample_to_a_finished_file(open_window, qt
     # the sample photo opens, the model loads
     assert window.files.open_sample()
     qtbot.waitUntil(lambda: session.document is not None and session.label_set is not None, timeout=LONG)
+    qtbot.waitUntil(lambda: not session.labels_awaited, timeout=LONG)
     document, original = session.document, session.document.photo.rgb8.copy()
 
     # paint a stretch of grass along the shore

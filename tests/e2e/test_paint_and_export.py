@@ -47,6 +47,7 @@ def test_that_a_painted_edit_is_generated_applied_and_exported(open_window, qtbo
     window.files.open_path(tmp_path / "valley.png")
     session = window.session
     qtbot.waitUntil(lambda: session.document is not None and session.label_set is not None, timeout=LONG)
+    qtbot.waitUntil(lambda: not session.labels_awaited, timeout=LONG)
     document, original = session.document, session.document.photo.rgb8.copy()
 
     # paint a lake in two strokes, take the second back

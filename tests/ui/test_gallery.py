@@ -260,3 +260,14 @@ def test_that_a_click_shows_where_the_model_looked(open_window, photo_file, qtbo
     assert np.array_equal(window.session.document.paint, paint), "looking paints nothing"
     QTest.keyClick(window.canvas, Qt.Key.Key_Escape)
     assert not window.canvas.attention_shown and window.canvas.previewing
+
+
+def test_that_a_run_without_versions_says_so(open_window, photo_file, qtbot) -> None:
+    window = open_window(FakeEngine(step_seconds=0.05), photo_file)
+    paint_and_generate(window, qtbot, 1)
+    qtbot.waitUntil(lambda: bool(window.generation.runs), timeout=WAIT)
+    assert not window.gallery._empty.isVisible()
+    window.generation.cancel_all()
+    qtbot.waitUntil(lambda: finished(window), timeout=WAIT)
+    assert window.gallery._empty.isVisible() and "no versions" in window.gallery._empty.text()
+    assert not window.gallery.view.isVisible()
