@@ -66,7 +66,7 @@ def _editor_parser() -> argparse.ArgumentParser:
 
 def _common(parser: argparse.ArgumentParser, device: bool = True) -> None:
     parser.add_argument("--checkpoint", type=Path, help="checkpoint folder (default: the one that ships)")
-    if device:  # some measure on the CPU only
+    if device:  # `evaluate` works on the CPU only
         parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--threads", type=whole(1), help="CPU threads")
 
@@ -94,11 +94,11 @@ def _command_parser() -> argparse.ArgumentParser:
     made = command("parity", "Compare the engine with a fixture of the published model.", _parity)
     made.add_argument("fixture", type=Path, metavar="DIR")
     made.add_argument("--json", type=report_file, metavar="FILE")
-    made = command("bench", "Measure the sampler and whole edits on this machine's CPU.", _bench)
+    made = command("bench", "Measure the sampler on the CPU, and whole edits on --device.", _bench)
     made.add_argument("--json", type=report_file, metavar="FILE")
     made.add_argument("--published-size", action="store_true", help="also a random model of the published size")
     made.add_argument("--tokens", type=whole(1), default=24, help="tokens to draw in each measurement")
-    _common(made, device=False)
+    _common(made)
     _train_options(command("train", "Train one stage, all of them, or export a checkpoint.", _train))
     made = command("evaluate", "Measure a checkpoint on validation photos, beside baselines and ablations.", _evaluate)
     made.add_argument("data", type=Path, nargs="+", metavar="DATA", help="folders with photo + label-map pairs")
@@ -315,7 +315,7 @@ def _bench(options: argparse.Namespace) -> int:
     _threads(options)
     from models.bench import bench
 
-    return bench(options.checkpoint, options.published_size, options.tokens, options.json)
+    return bench(options.checkpoint, options.published_size, options.tokens, options.json, options.device)
 
 
 def _train(options: argparse.Namespace) -> int:

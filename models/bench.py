@@ -25,7 +25,7 @@ from .blocks import BlockLists
 from .checkpoint import Checkpoint, default_checkpoint_folder, load_checkpoint
 from .config import Label, LabelSet, Semantics, TransformerConfig
 from .decoding import IncrementalDecoder
-from .device import choose_device
+from .device import DeviceChoice, choose_device
 from .editor import SceneEditor, editor_of
 from .grid import BLOCKS, TokenGrid
 from .networks import Networks
@@ -52,10 +52,14 @@ class StepFigures:
     bandwidth_share: float
 
 
-def bench(checkpoint: Path | None, published_size: bool, tokens: int, out: Path | None) -> int:
-    """Print all figures; returns the exit code (1 when the two samplers drew different tokens)."""
+def bench(checkpoint: Path | None, published_size: bool, tokens: int, out: Path | None, device: str) -> int:
+    """Print all figures; returns the exit code (1 when the two samplers drew different tokens).
+
+    The samplers are compared on the CPU; whole edits run on `device`. Raises DeviceError when that is absent.
+    """
+    drawing_on = choose_device(device)
     bandwidth = read_bandwidth()
-    print(f"{choose_device('cpu').line}; read bandwidth {bandwidth / 1e9:.1f} GB/s")
+    print(f"samplers: {choose_device('cpu').line}; read bandwidth {bandwidth / 1e9:.1f} GB/s")
     loaded = load_checkpoint(default_checkpoint_folder() if checkpoint is None else checkpoint)
     assert loaded.config.sga is not None
     figures: list[StepFigures] = []
@@ -65,7 +69,8 @@ def bench(checkpoint: Path | None, published_size: bool, tokens: int, out: Path 
         sizes = published_config("asset-landscape-1024").sga
         assert sizes is not None
         figures += _compare("published", sizes, None, tokens, bandwidth)
-    stages = _whole_edits(loaded)
+    print(f"whole edits: {drawing_on.line}")
+    stages = _whole_edits(loaded, drawing_on)
     peak = _peak()
     print(f"peak memory of this run {peak / 2**30:.2f} GiB")
     published = _in_a_process_of_its_own(_published_edit) if published_size else None
@@ -241,9 +246,9 @@ def _published_edit() -> dict[str, Any]:
     return {"seconds": seconds, "stages": stages, "peak_bytes": peak, "tokens": len(candidate.tokens)}
 
 
-def _whole_edits(loaded: Checkpoint) -> list[dict[str, Any]]:
+def _whole_edits(loaded: Checkpoint, device: DeviceChoice) -> list[dict[str, Any]]:
     """Stage times of whole edits with the default checkpoint: a box of each window size, four candidates."""
-    editor = editor_of(loaded, choose_device("cpu"))
+    editor = editor_of(loaded, device)
     rng = np.random.default_rng(0)
     photo = rng.integers(0, 256, (1200, 1600, 3), dtype=np.uint8)
     records = []

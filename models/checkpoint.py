@@ -34,6 +34,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 _CARD_FIELDS = ("format", "name", "config", "label_set", "training", "files")
 _DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
 _MAX_JSON_BYTES = 4_000_000  # the published models' headers need 0.3 MB
+_MAX_TENSORS = 20_000  # the published models have about a thousand
 _MAX_TOTAL_BYTES = 16 * 2**30  # the published COCO model in float32 takes 3.4 GB
 _MAX_INTEGER, _MAX_LAYERS, _MAX_LIST = 2**20, 128, 256
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}\.safetensors")
@@ -264,6 +265,8 @@ def _read_header(path: Path) -> dict[str, _Entry]:
             _fail(path, f"declares a header of {length} bytes", "this is no weight file; download it again")
         data = _json_object(path, stream.read(length))
     data.pop("__metadata__", None)
+    if len(data) > _MAX_TENSORS:
+        _fail(path, f"names {len(data)} tensors, more than any model has", "this is no weight file; download it again")
     header = {key: _entry(path, key, value, 8 + length) for key, value in data.items()}
     position = 8 + length
     for key, entry in sorted(header.items(), key=lambda item: item[1].begin):
