@@ -126,20 +126,23 @@ class FileController(QObject):
     def _suggest(self) -> None:
         """Ask the engine for start labels in the background, unless the user has chosen some."""
         document = self._session.document
-        wanted = document is not None and not document.labels_loaded and self._engine.engine is not None
-        self._session.await_labels(wanted)
-        if document is not None and wanted:
-            photo = document.photo
-            self._engine.suggest_labels(self._session.document_number, photo.rgb8, photo.drawing_colors)
+        if document is not None and not document.labels_loaded:
+            self._ask_for_labels(document)
 
     def suggest_again(self) -> None:
         """Replace start labels, also those that were loaded or set, by suggested ones, as an undo step."""
         document = self._session.document
-        if document is not None and self._engine.engine is not None:
+        if document is not None and self._ask_for_labels(document):
             self._asked_for = self._session.document_number
-            self._session.await_labels(True)
-            photo = document.photo
-            self._engine.suggest_labels(self._asked_for, photo.rgb8, photo.drawing_colors)
+
+    def _ask_for_labels(self, document: Document) -> bool:
+        """Hand the photo to the engine; False while there is none."""
+        if self._engine.engine is None:
+            return False
+        photo = document.photo
+        self._session.await_labels(True)
+        self._engine.suggest_labels(self._session.document_number, photo.rgb8, photo.drawing_colors)
+        return True
 
     def start_uniform(self) -> None:
         """One label everywhere: the current one."""

@@ -250,7 +250,7 @@ class CropStream:
 
     def batch(self, number: int) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
         """Photos (B, side, side, 3) uint8, labels (B, side, side) uint8, and the batch's own generator."""
-        rng = np.random.default_rng((self.seed, number))
+        rng = self.rng(number)
         photos, maps = [], []
         for photo, labels in self.whole(number, rng):
             if self.longest is not None and max(labels.shape) > self.longest:
@@ -259,6 +259,10 @@ class CropStream:
             photos.append(photo)
             maps.append(labels)
         return np.stack(photos), np.stack(maps), rng
+
+    def rng(self, number: int) -> np.random.Generator:
+        """The generator of a batch, as it is when the batch begins."""
+        return np.random.default_rng((self.seed, number))
 
     def whole(self, number: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The photos (H, W, 3) and labels (H, W) uint8 that the crops of a batch are taken from."""

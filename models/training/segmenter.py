@@ -76,7 +76,7 @@ class SegmenterStage:
         """Crops and their labels, measures of points of whole photos (B, POINTS, MEASURES) and the labels there."""
         photos, maps, rng = self.stream.batch(number)
         pictures = np.stack([_other_light(photo, rng) for photo in photos]) / 127.5 - 1
-        rng = np.random.default_rng((self.scenes.seed, number))
+        rng = self.scenes.rng(number)
         points = [self._points(photo, labels, rng) for photo, labels in self.scenes.whole(number, rng)]
         told, wanted = (torch.stack(parts) for parts in zip(*points, strict=True))
         return torch.from_numpy(pictures).permute(0, 3, 1, 2), _labels(maps), told, wanted
