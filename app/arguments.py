@@ -49,3 +49,11 @@ def report_file(text: str) -> Path:
     if not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"{path.parent}: no such folder; make it first")
     return path
+
+
+def png_file(text: str) -> Path:
+    """A PNG to be written when all is done: label maps and contact sheets are kept without loss."""
+    path = report_file(text)
+    if path.suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"{path} is written as a PNG; name it {path.with_suffix('.png').name}")
+    return path

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from models.errors import RequestError, ScenebrushError
 
-from .arguments import above, report_file, whole, within
+from .arguments import above, png_file, report_file, whole, within
 
 COMMANDS = ("edit", "labels", "segment", "convert", "parity", "bench", "train", "evaluate")
 
@@ -84,7 +84,7 @@ def _command_parser() -> argparse.ArgumentParser:
     _common(command("labels", "List the labels of a checkpoint.", _labels))
     made = command("segment", "Write the suggested label map of a photo.", _segment)
     made.add_argument("photo", type=Path)
-    made.add_argument("--out", type=Path, required=True, metavar="MAP.png")
+    made.add_argument("--out", type=png_file, required=True, metavar="MAP.png")
     _common(made)
     made = command("convert", "Convert published .ckpt files into a checkpoint folder.", _convert)
     made.add_argument("sga", type=Path, metavar="SGA.ckpt")
@@ -114,7 +114,7 @@ def _command_parser() -> argparse.ArgumentParser:
     made.add_argument("--parts", type=Path, help="folder of the perceptual backbone and the labeller")
     made.add_argument("--json", type=report_file, metavar="FILE")
     made.add_argument(
-        "--sheet", type=report_file, metavar="FILE.png", help="contact sheet of edits (for your eyes: licences!)"
+        "--sheet", type=png_file, metavar="FILE.png", help="contact sheet of edits (for your eyes: licences!)"
     )
     _common(made, device=False)
     return parser

@@ -21,13 +21,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .blocks import BlockLists
+from .blocks import random_lists
 from .checkpoint import Checkpoint, default_checkpoint_folder, load_checkpoint
 from .config import Label, LabelSet, Semantics, TransformerConfig
 from .decoding import IncrementalDecoder
 from .device import DeviceChoice, choose_device
 from .editor import SceneEditor, editor_of
-from .grid import BLOCKS, TokenGrid
+from .grid import TokenGrid
 from .networks import Networks
 from .published import published_config
 from .request import NOT_PAINTED, EditRequest, SamplingSettings
@@ -108,29 +108,6 @@ def _seconds(action: Callable[[], Any]) -> float:
     started = time.perf_counter()
     action()
     return time.perf_counter() - started
-
-
-def random_lists(config: TransformerConfig, samples: int, seed: int) -> BlockLists:
-    """Random clean block lists (outside neighbourhood and future), as if a guide had chosen them."""
-    rng = np.random.default_rng(seed)
-
-    def choose(layers: int, rows: range, allowed: Callable[[int], list[int]]) -> Tensor:
-        shape = (layers, samples, config.heads, len(rows), config.top_k_blocks)
-        lists = np.zeros(shape, np.int64)
-        for number, row in enumerate(rows):
-            options = allowed(row)
-            draws = rng.random((layers, samples, config.heads, len(options))).argsort(3)[..., : config.top_k_blocks]
-            lists[:, :, :, number] = np.asarray(options)[draws]
-        return torch.from_numpy(lists)
-
-    def far(b: int) -> list[int]:
-        return [x for x in range(BLOCKS) if abs(x - b) > 1]
-
-    causal = choose(config.decoder_layers, range(5, BLOCKS), lambda b: list(range(b - 2)))
-    everywhere = range(BLOCKS)
-    return BlockLists(
-        choose(config.encoder_layers, everywhere, far)[:, :1], causal, choose(config.decoder_layers, everywhere, far)
-    )
 
 
 def _compare(

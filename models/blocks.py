@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .config import Semantics
+from .config import Semantics, TransformerConfig
 from .grid import BLOCKS
 
 EXCLUDED = -10000.0
@@ -73,6 +73,20 @@ def choose_blocks(
     full = exclusion_full(encoder[0].device)
     listed = top(causal, exclusion_causal(semantics, encoder[0].device))[:, :, :, FIRST_LISTED:]
     return BlockLists(top(encoder, full), listed, top(cross, full))
+
+
+def random_lists(
+    config: TransformerConfig, samples: int, seed: int, count: int | None = None, semantics: Semantics = Semantics.CLEAN
+) -> BlockLists:
+    """Blocks chosen at random wherever the guide may choose them (as in Zaheer et al. 2020); count: or `config`'s."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def chance(layers: int, batch: int) -> list[Tensor]:
+        return list(torch.rand(layers, batch, config.heads, BLOCKS, BLOCKS, generator=generator))
+
+    encoder, decoder = config.encoder_layers, config.decoder_layers
+    count = config.top_k_blocks if count is None else count
+    return choose_blocks(chance(encoder, 1), chance(decoder, samples), chance(decoder, samples), count, semantics)
 
 
 def visible_full(lists: Tensor) -> Tensor:

@@ -37,7 +37,8 @@ class Command:
     """One thing the user can do. name: stable, for settings and tests. keys: the first is shown in the menu.
 
     places: where its keys count ("canvas", "gallery"); (): everywhere. hold: called with True when its key goes down
-    and with False when it comes up, instead of `run`.
+    and with False when it comes up, instead of `run`. on: whether what it turns on and off is on, for the menu's check
+    mark.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Command:
     tip: str = ""
     places: tuple[str, ...] = ()
     hold: Callable[[bool], object] | None = None
+    on: Callable[[], bool] | None = None
 
 
 TOOLS = (
@@ -83,6 +85,7 @@ class Actions:
         self.titles[command.name] = command.text.replace("&", "").rstrip("…")
         self.usual[command.name] = command.keys
         action.setShortcuts([QKeySequence(key) for key in command.keys])
+        action.setCheckable(command.on is not None)
         if command.icon:
             action.setIcon(icon(command.icon))
             action.setIconVisibleInMenu(False)
@@ -125,8 +128,9 @@ class Actions:
         return shown(self[name].shortcut().toString())
 
     def menu(self, title: str, commands: list[Command | None]) -> QMenu:
-        """A menu; None is a separator."""
+        """A menu; None is a separator. Check marks show how things are when it opens."""
         menu = self._window.menuBar().addMenu(title)
+        menu.aboutToShow.connect(lambda: self._show_marks(commands))
         menu.setObjectName(title.replace("&", "").lower())
         self.groups[title.replace("&", "")] = [command.name for command in commands if command is not None]
         for command in commands:
@@ -135,6 +139,11 @@ class Actions:
             else:
                 menu.addAction(self.add(command))
         return menu
+
+    def _show_marks(self, commands: list[Command | None]) -> None:
+        for command in commands:
+            if command is not None and command.on is not None:
+                self[command.name].setChecked(command.on())
 
     def tool_strip(self) -> QToolBar:
         """The strip at the left: tools, and the current label with the one before it."""

@@ -48,7 +48,7 @@ class FirstRun(QFrame):
             self._marks.append(mark)
             grid.addWidget(mark, row, 0)
             grid.addWidget(QLabel(text), row, 1)
-        session.label_changed.connect(lambda _: self._tick(0))
+        session.label_chosen.connect(lambda: self._tick(0))
         session.settled.connect(self._on_settled)
 
     def begin(self) -> None:

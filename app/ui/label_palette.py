@@ -197,7 +197,7 @@ class LabelPalette(QWidget):
         self._model.reload()
         self._waiting.setVisible(False)
         if self._model.order:
-            self._session.set_label(self._model.order[0])
+            self._session.begin_with(self._model.order[0])
             self._session.previous_label = self._model.order[min(1, len(self._model.order) - 1)]
             self._on_label(self._session.label)
 

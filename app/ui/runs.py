@@ -62,7 +62,7 @@ class Run:
     fraction: float = 0.0
     batch: int = 1  # candidates being drawn side by side
     entries: list[Entry] = field(default_factory=list)
-    discarded: int = 0
+    discarded: list[Entry] = field(default_factory=list)  # the last one last
     count: int = 0
     window: str | int = "auto"
     before: bytes = b""
@@ -94,7 +94,7 @@ class Run:
         """Candidates still to come."""
         if self.state.terminal:
             return 0
-        return max(0, self.count - len(self.entries) - self.discarded)
+        return max(0, self.count - len(self.entries) - len(self.discarded))
 
     @property
     def pending_previews(self) -> list[np.ndarray | None]:
@@ -105,24 +105,28 @@ class Run:
     @property
     def batch_fraction(self) -> float:
         """How far the candidates being drawn now are, 0–1."""
-        finished = len(self.entries) + self.discarded
+        finished = len(self.entries) + len(self.discarded)
         return min(1.0, max(0.0, (self.fraction * self.count - finished) / self.batch))
 
     @property
     def nbytes(self) -> int:
-        patches = (patch for entry in self.entries for patch in entry.candidate.patches)
-        pictures = sum(entry.picture.nbytes for entry in self.entries)
+        held = [*self.entries, *self.discarded]
+        patches = (patch for entry in held for patch in entry.candidate.patches)
+        pictures = sum(entry.picture.nbytes for entry in held)
         return self.paint.nbytes + pictures + sum(patch.pixels.nbytes + patch.mask.nbytes for patch in patches)
 
     def add(self, candidate: Candidate, document: Document) -> Entry:
         """Put a finished candidate at its rank."""
-        from models.ranking import rank  # here: it loads torch, which the engine thread has done by now
-
         self.previews.pop(candidate.index, None)
         entry = Entry(candidate, self._thumbnail(candidate.patches, document))
-        by_candidate = {id(e.candidate): e for e in [*self.entries, entry]}
-        self.entries = [by_candidate[id(c)] for c in rank([e.candidate for e in [*self.entries, entry]])]
+        self._rank([*self.entries, entry])
         return entry
+
+    def _rank(self, entries: list[Entry]) -> None:
+        from models.ranking import rank  # here: it loads torch, which the engine thread has done by now
+
+        by_candidate = {id(entry.candidate): entry for entry in entries}
+        self.entries = [by_candidate[id(candidate)] for candidate in rank([entry.candidate for entry in entries])]
 
     def preview(self, index: int, patch: Patch, document: Document) -> None:
         """Show a sketch of candidate `index` in its place until it is finished."""
@@ -135,7 +139,12 @@ class Run:
 
     def discard(self, entry: Entry) -> None:
         self.entries.remove(entry)
-        self.discarded += 1
+        self.discarded.append(entry)
+
+    def bring_back(self, entry: Entry) -> None:
+        """Undo `discard`."""
+        self.discarded.remove(entry)
+        self._rank([*self.entries, entry])
 
     def applied(self, state: tuple[int, ...]) -> Entry | None:
         """The candidate of this run that is in the picture; state: the document's `picture_state`."""

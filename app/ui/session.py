@@ -45,6 +45,7 @@ class Session(QObject):
     tool_changed = Signal(object)  # Tool
     brush_size_changed = Signal(int)
     label_changed = Signal(int)
+    label_chosen = Signal()  # by the user, also the one that was current
     label_used = Signal(int)  # something was painted with it
     snap_changed = Signal(bool)
     hidden_changed = Signal()
@@ -134,11 +135,16 @@ class Session(QObject):
 
     def set_label(self, label: int) -> None:
         """Choose the label to paint with; an eraser or picker in hand becomes the brush."""
+        self.begin_with(label)
+        self.label_chosen.emit()
+        if self.tool in (Tool.ERASER, Tool.PICKER):
+            self.set_tool(Tool.BRUSH)
+
+    def begin_with(self, label: int) -> None:
+        """Make a label the current one before any is chosen."""
         if label != self.label:
             self.previous_label, self.label = self.label, label
             self.label_changed.emit(label)
-        if self.tool in (Tool.ERASER, Tool.PICKER):
-            self.set_tool(Tool.BRUSH)
 
     def swap_labels(self) -> None:
         self.set_label(self.previous_label)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..blocks import BlockLists
+from ..blocks import BlockLists, random_lists
 from ..checkpoint import Checkpoint
 from ..config import GUIDE_RESOLUTION
 from ..device import choose_device
@@ -38,7 +38,7 @@ from .baselines import PatchRetrieval, fill_mean_color, fill_telea, mean_colors
 from .cases import Case, cases
 from .judges import Agreement, Judge, Labeller, OwnSegmenter, group_table
 from .metrics import Eye, Features, frechet, perceptual, psnr, ssim
-from .variants import VARIANTS, SlidingEditor, no_lists, random_lists, sliding_nats
+from .variants import VARIANTS, SlidingEditor, no_lists, sliding_nats
 
 Row = dict[str, Any]
 BACKBONE = Path("perceptual") / "efficientnet_lite0_fp16.safetensors"
@@ -312,7 +312,7 @@ class Evaluation:
                 low = take(sets[GUIDE_RESOLUTION], rows, ON_CPU.device)
                 lists = lists_from_truth(guide, low, self.editor.config, config.top_k_blocks)
             elif side > GUIDE_RESOLUTION and variant == "random blocks":
-                lists = random_lists(config, 1, config.top_k_blocks, semantics, row)
+                lists = random_lists(config, 1, row, semantics=semantics)
             elif side > GUIDE_RESOLUTION and variant == "local only":
                 lists = no_lists(config, 1)
             losses.append(masked_loss(model, batch, grid, None if lists is None else Visible.of(lists)).item())

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..blocks import FIRST_LISTED, BlockLists, choose_blocks
+from ..blocks import FIRST_LISTED, BlockLists, random_lists
 from ..config import Semantics, TransformerConfig
 from ..editor import ChooseLists, DrawnScene, SceneEditor
 from ..grid import BLOCKS
@@ -17,17 +17,6 @@ from ..guiding import GUIDE_GRID, guide_block_lists
 from ..sampling import Drawn, pick, uniforms
 from ..scene import Scene
 from ..transformer import Transformer
-
-
-def random_lists(config: TransformerConfig, samples: int, count: int, semantics: Semantics, seed: int) -> BlockLists:
-    """Blocks chosen at random wherever the guide may choose them (as in Zaheer et al. 2020)."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def chance(layers: int, batch: int) -> list[Tensor]:
-        return list(torch.rand(layers, batch, config.heads, BLOCKS, BLOCKS, generator=generator))
-
-    encoder, decoder = config.encoder_layers, config.decoder_layers
-    return choose_blocks(chance(encoder, 1), chance(decoder, samples), chance(decoder, samples), count, semantics)
 
 
 def no_lists(config: TransformerConfig, samples: int) -> BlockLists:
@@ -55,7 +44,7 @@ def _local(
 def _random(
     guide: Transformer, codes: Tensor, mask: Tensor, condition: Tensor, count: int, semantics: Semantics
 ) -> BlockLists:
-    return random_lists(guide.config, len(codes), count, semantics, int(mask.sum()))
+    return random_lists(guide.config, len(codes), int(mask.sum()), count, semantics)
 
 
 VARIANTS: dict[str, ChooseLists] = {

@@ -80,8 +80,11 @@ def test_that_segment_refuses_what_it_cannot_read_or_write(command_line: Command
     )
     refused(missing, "no.png")
     nowhere = command_line.folder / "nowhere" / "m.png"
-    refused(command_line.run("segment", photo, "--out", nowhere, *checkpoint), "m.png")
+    refused(command_line.run("segment", photo, "--out", nowhere, *checkpoint), "nowhere", "no such folder")
     refused(command_line.run("segment", photo, *checkpoint), "--out")
+    other = command_line.folder / "map.jpg"
+    refused(command_line.run("segment", photo, "--out", other, *checkpoint), "map.jpg", "PNG")
+    assert not other.exists()
 
 
 def test_that_a_checkpoint_without_a_segmenter_suggests_nothing(command_line: CommandLine) -> None:

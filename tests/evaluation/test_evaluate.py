@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 
 from app.cli import main
+from models.blocks import random_lists
 from models.checkpoint import load_checkpoint
-from models.config import Semantics
 from models.evaluation.baselines import PatchRetrieval, fill_mean_color, fill_telea, mean_colors
 from models.evaluation.cases import cases
 from models.evaluation.evaluate import Evaluation, Setting
-from models.evaluation.variants import no_lists, random_lists, sliding_nats
+from models.evaluation.variants import no_lists, sliding_nats
 from models.grid import TokenGrid
 from models.networks import expected_shapes
 from models.training.data import DataSet
@@ -113,6 +113,6 @@ def test_that_a_sliding_window_over_its_own_size_is_the_guide() -> None:
 
 def test_that_the_other_lists_are_lists() -> None:
     config = tiny_config().guide
-    lists = random_lists(config, 2, 3, Semantics.CLEAN, 5)
+    lists = random_lists(config, 2, 5, 3)
     assert lists.encoder.shape[1] == 1 and lists.cross.shape == (2, 2, config.heads, 64, 3)
     assert Visible.of(no_lists(config, 2)).cross[0].max() == 63

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.attention import attend, attend_causal, attend_causal_blocks, attention_weights, gather_blocks
-from models.bench import random_lists
-from models.blocks import all_blocks, visible_causal, visible_full
+from models.blocks import all_blocks, random_lists, visible_causal, visible_full
 from models.grid import BLOCKS
 from tests.helpers import examples, tiny_transformer_config
 

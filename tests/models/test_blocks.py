@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.bench import random_lists
 from models.blocks import (
     FIRST_LISTED,
     BlockLists,
@@ -18,6 +17,7 @@ from models.blocks import (
     exclusion_causal,
     exclusion_full,
     pool_attention,
+    random_lists,
     visible_causal,
     visible_full,
 )

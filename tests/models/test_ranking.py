@@ -10,8 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.bench import random_lists
-from models.blocks import BlockLists
+from models.blocks import BlockLists, random_lists
 from models.config import Semantics
 from models.grid import TokenGrid
 from models.ranking import rank, score

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.bench import random_lists
-from models.blocks import BlockLists
+from models.blocks import BlockLists, random_lists
 from models.config import Semantics
 from models.grid import TokenGrid
 from models.request import SamplingSettings

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.bench import random_lists
-from models.blocks import all_blocks
+from models.blocks import all_blocks, random_lists
 from models.config import Semantics, TransformerConfig
 from models.grid import TokenGrid
 from models.guiding import GUIDE_GRID, affinities, guide_block_lists

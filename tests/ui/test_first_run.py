@@ -30,6 +30,17 @@ def test_that_the_steps_tick_themselves_off(open_window, photo_file, qtbot) -> N
     take_the_steps(window, qtbot)
 
 
+def test_that_no_step_is_done_before_the_user_does_it(open_window, photo_file, qtbot) -> None:
+    window = open_window(photo=photo_file)
+    window.first_run.begin()
+    palette = window.palette_panel
+    window.session.begin_with(7)
+    window.session.set_label_set(window.session.label_set)  # as when the model is open
+    assert window.session.label == palette.label_in_slot(0) and window.first_run.ticked == [False, False, False]
+    window.session.set_label(window.session.label)  # the one that is current already
+    assert window.first_run.ticked == [True, False, False]
+
+
 def test_that_the_steps_are_shown_at_the_first_start_only(open_window, tmp_path) -> None:
     first = open_window(store=SettingsStore(tmp_path / "settings.json"))
     first.help.start()

@@ -182,6 +182,29 @@ def test_that_discarding_and_older_runs_lose_nothing_else(open_window, photo_fil
     assert window.gallery.model.rowCount() == 3
 
 
+def test_that_discarded_versions_come_back_to_their_rank(open_window, photo_file, qtbot) -> None:
+    window = open_window(photo=photo_file)
+    for _ in range(2):
+        paint_and_generate(window, qtbot)
+        qtbot.waitUntil(lambda: finished(window), timeout=WAIT)
+    older, newer = window.generation.runs
+    before = list(newer.entries)
+    newer.entries[1].starred = True
+    for place in (1, 0):
+        window.gallery.choose(newer.entries[place].candidate)
+        window.gallery.discard_chosen()
+    assert newer.entries == before[2:] and window.messages.offers
+    held = newer.nbytes
+    QTest.mouseClick(window.gallery.older, Qt.MouseButton.LeftButton)
+    QTest.mouseClick(window.messages.buttons[0], Qt.MouseButton.LeftButton)
+    assert window.gallery.run is newer and window.gallery.chosen is before[0], "the last one discarded comes first"
+    window.actions_table["bring-back"].trigger()
+    assert newer.entries == before and newer.entries[1].starred and newer.nbytes == held
+    window.actions_table["bring-back"].trigger()
+    assert "No version was discarded" in window.messages.text.text()
+    assert len(older.entries) == 3
+
+
 def test_that_painting_ends_a_preview(open_window, photo_file, qtbot) -> None:
     window = open_window(photo=photo_file)
     paint_and_generate(window, qtbot)

@@ -295,3 +295,27 @@ def test_that_hiding_paint_and_labels_keeps_how_strong_they_were(open_window, ph
         assert slider.value() == 0
         toggle()
         assert slider.value() == strong
+
+
+def test_that_menus_mark_what_is_on_however_it_came_about(open_window, photo_file, qtbot) -> None:
+    window = open_window(photo=photo_file)
+    names = [name for name, action in window.actions_table.by_name.items() if action.isCheckable()]
+    toggles = [name for name in names if not name.startswith("tool-") and name != "attention"]
+    assert len(toggles) == 7
+    menus = [action.menu() for action in window.menuBar().actions()]
+
+    def marked() -> set[str]:
+        for menu in menus:
+            menu.aboutToShow.emit()
+        return {name for name in toggles if window.actions_table[name].isChecked()}
+
+    assert marked() == {"toggle-paint"} | ({"patterns"} if window.canvas.overlay.patterns else set())
+    window.options.paint_opacity.setValue(0)
+    window.options.snap.click()
+    window.actions_table["compare"].trigger()
+    window.canvas.toggle_compare()
+    assert "snap" in marked() and not {"toggle-paint", "compare"} & marked()
+    for name in toggles:
+        before = name in marked()
+        window.actions_table[name].trigger()
+        assert (name in marked()) is not before, name
