@@ -19,6 +19,7 @@ from torch import Tensor
 from .blend import BLEND_MARGIN, blend
 from .blocks import BlockLists
 from .checkpoint import Checkpoint, default_checkpoint_folder, load_checkpoint
+from .color_match import match_colors
 from .config import GUIDE_RESOLUTION, TOKEN_PIXELS, LabelSet, Semantics
 from .device import DeviceChoice, choose_device, estimate_bytes, out_of_memory
 from .errors import CheckpointError, DeviceError, RequestError
@@ -395,6 +396,7 @@ class SceneEditor:
         edited = plan.edited_by(scene.planned, region)
         original = request.photo[region.rows, region.columns]
         share = None if plan.outline is None else plan.outline.share_in(region.rows, region.columns)
+        scale = scene.planned.window.side / (TOKEN_PIXELS * level.grid.side)
         patches = []
         for row, index in enumerate(batch):
             if job is not None:
@@ -406,6 +408,7 @@ class SceneEditor:
             if request.colors is not None:
                 generated = request.colors.restore(generated)
             started = self.timings.add("decode", started)
+            generated = match_colors(generated, original, edited, scale)
             patches.append(Patch(region.left, region.top, blend(generated, original, edited, share), edited))
             self.timings.add("blend", started)
         return patches
