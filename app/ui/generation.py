@@ -61,7 +61,6 @@ class GenerationController(QObject):
         self._engine = engine
         self.queue = JobQueue(engine, self)
         self.runs: list[Run] = []
-        self._discarded: list[tuple[Run, Entry]] = []  # the last one last
         self.apply_key = ""  # that the caption of a preview names
         self._held: bool | None = None  # a run (True: of drafts) that was asked for before the labels were there
         self.changes = 0  # counts what has happened to the results
@@ -352,8 +351,7 @@ class GenerationController(QObject):
         run, place = self._run_of(entry), self._gallery.model.row(entry) or 0
         if run is None:
             return
-        run.discard(entry)
-        self._discarded.append((run, entry))
+        run.discard(entry, self.changes)
         self._refresh(run)
         self._count_change()
         left = self._gallery.model.shown
@@ -363,15 +361,15 @@ class GenerationController(QObject):
 
     def bring_back(self) -> None:
         """Put the version that was discarded last back into its run, and show it."""
-        while self._discarded:
-            run, entry = self._discarded.pop()
-            if run in self.runs:
-                run.bring_back(entry)
-                self._count_change()
-                self._show_run(run)
-                self._gallery.choose(entry.candidate)
-                return
-        self.message.emit(Kind.INFO, "No version was discarded.")
+        discarded = [run for run in self.runs if run.discarded]
+        if not discarded:
+            self.message.emit(Kind.INFO, "No version was discarded.")
+            return
+        run = max(discarded, key=lambda run: run.discarded[-1].discarded)
+        entry = run.bring_back()
+        self._count_change()
+        self._show_run(run)
+        self._gallery.choose(entry.candidate)
 
     def _preview(self, entry: Entry | None) -> None:
         run = self._run_of(entry)
@@ -424,7 +422,6 @@ class GenerationController(QObject):
         self._held = None
         self.queue.cancel_all()
         self.runs.clear()
-        self._discarded.clear()
         self._gallery.set_run(None, 0, 0)
         self._show_progress()
 

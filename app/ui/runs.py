@@ -33,7 +33,7 @@ class RunKind(enum.StrEnum):
 class Entry:
     """One candidate in the gallery. picture: its crop (h, w, 3) uint8 sRGB. step: the undo step that applied it.
 
-    starred: the user marked it. ticked: a draft that is to be drawn in full.
+    starred: the user marked it. ticked: a draft that is to be drawn in full. discarded: later ones have larger numbers.
     """
 
     candidate: Candidate
@@ -41,6 +41,7 @@ class Entry:
     step: int | None = None
     starred: bool = False
     ticked: bool = False
+    discarded: int = 0
 
 
 @dataclass(eq=False)
@@ -137,14 +138,17 @@ class Run:
         small = reduced(region, max(0, (region.shape[1] // _KEPT_WIDTH).bit_length() - 1))
         return document.photo.screen_colors.convert(small)
 
-    def discard(self, entry: Entry) -> None:
+    def discard(self, entry: Entry, number: int) -> None:
+        """Take a version out; number: larger than that of any before."""
+        entry.discarded = number
         self.entries.remove(entry)
         self.discarded.append(entry)
 
-    def bring_back(self, entry: Entry) -> None:
-        """Undo `discard`."""
-        self.discarded.remove(entry)
+    def bring_back(self) -> Entry:
+        """Undo the last `discard`."""
+        entry = self.discarded.pop()
         self._rank([*self.entries, entry])
+        return entry
 
     def applied(self, state: tuple[int, ...]) -> Entry | None:
         """The candidate of this run that is in the picture; state: the document's `picture_state`."""
