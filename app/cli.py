@@ -260,7 +260,7 @@ def _engine(options: argparse.Namespace):  # type: ignore[no-untyped-def]
 
 
 def _labels(options: argparse.Namespace) -> int:
-    from models.checkpoint import default_checkpoint_folder, read_label_set
+    from models.checkpoints.checkpoint import default_checkpoint_folder, read_label_set
 
     label_set = read_label_set(options.checkpoint or default_checkpoint_folder())
     for index, label in enumerate(label_set.labels):
@@ -286,8 +286,8 @@ def _segment(options: argparse.Namespace) -> int:
 
 
 def _convert(options: argparse.Namespace) -> int:
-    from models.convert import convert
-    from models.networks import expected_shapes
+    from models.checkpoints.convert import convert
+    from models.networks.assembly import expected_shapes
 
     print(f"written to {convert(options.sga, options.guiding, options.config, options.out, expected_shapes)}")
     return 0
@@ -296,7 +296,7 @@ def _convert(options: argparse.Namespace) -> int:
 def _parity(options: argparse.Namespace) -> int:
     import torch
 
-    from models.parity import check_fixture
+    from models.checks.parity import check_fixture
 
     torch.set_num_threads(1)  # as the fixtures were made
     compared = []
@@ -313,7 +313,7 @@ def _parity(options: argparse.Namespace) -> int:
 
 def _bench(options: argparse.Namespace) -> int:
     _threads(options)
-    from models.bench import bench
+    from models.checks.bench import bench
 
     return bench(options.checkpoint, options.published_size, options.tokens, options.json, options.device)
 
@@ -365,10 +365,10 @@ def _train(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     _threads(options)
-    from models.checkpoint import default_checkpoint_folder, load_checkpoint
+    from models.checkpoints.checkpoint import default_checkpoint_folder, load_checkpoint
     from models.evaluation.evaluate import Evaluation, Setting, lines, save_sheet
-    from models.networks import expected_shapes
-    from models.training.data import DataSet
+    from models.networks.assembly import expected_shapes
+    from models.training.data.pairs import DataSet
 
     if options.parts is not None and not options.parts.is_dir():
         raise RequestError(f"{options.parts}: no such folder; give that of the backbone and the labeller")

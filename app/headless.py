@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 
 from models.config import LabelSet
+from models.drawing.ranking import rank
 from models.editor import SceneEditor
 from models.errors import RequestError, ScenebrushError
-from models.ranking import rank
 from models.request import NOT_PAINTED, Candidate, EditRequest, Progress, SamplingSettings
 
 from .io.contact_sheet import contact_sheet

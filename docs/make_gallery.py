@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from models.drawing.ranking import rank  # noqa: E402
 from models.editor import SceneEditor, open_editor  # noqa: E402
-from models.ranking import rank  # noqa: E402
 from models.request import NOT_PAINTED, USUAL, EditRequest  # noqa: E402
 
 LONGER_SIDE = 1000  # pixels; a 512 window then holds a good part of the photo

@@ -23,8 +23,8 @@ from app.document.brush import Point  # noqa: E402
 from app.io.contact_sheet import contact_sheet  # noqa: E402
 from app.ui.main_window import MainWindow  # noqa: E402
 from app.ui.theme import apply_theme  # noqa: E402
+from models.drawing.ranking import rank  # noqa: E402
 from models.editor import open_editor  # noqa: E402
-from models.ranking import rank  # noqa: E402
 from models.request import USUAL, EditRequest  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"

@@ -16,19 +16,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .blend import BLEND_MARGIN, blend
-from .blocks import BlockLists
-from .checkpoint import Checkpoint, default_checkpoint_folder, load_checkpoint
-from .color_match import match_colors
+from .checkpoints.checkpoint import Checkpoint, default_checkpoint_folder, load_checkpoint
 from .config import GUIDE_RESOLUTION, TOKEN_PIXELS, LabelSet, Semantics
 from .device import DeviceChoice, choose_device, estimate_bytes, out_of_memory
+from .drawing.blocks import BlockLists
+from .drawing.guiding import attention_rollout, guide_block_lists
+from .drawing.masks import to_pixels
+from .drawing.outline import natural_outline
+from .drawing.ranking import score
+from .drawing.sampling import Drawn, DrawTask, Partial, draw, uniforms
+from .drawing.scene import Level, Scene, SceneEncoder
+from .drawing.steering import Sketch, Steering, code_colors
+from .drawing.windows import Plan, PlannedWindow, cut, place_back, plan_windows
 from .errors import CheckpointError, DeviceError, RequestError
-from .guiding import attention_rollout, guide_block_lists
-from .masks import to_pixels
-from .networks import Networks, empty_networks
-from .outline import natural_outline
-from .preview import Pace, over_sketch
-from .ranking import score
+from .finishing.blend import BLEND_MARGIN, blend
+from .finishing.color_match import match_colors
+from .finishing.preview import Pace, over_sketch
+from .networks.assembly import Networks, empty_networks
+from .networks.transformer import Transformer, Visible
 from .request import (
     BATCH,
     NOT_PAINTED,
@@ -42,11 +47,6 @@ from .request import (
     Speed,
     Window,
 )
-from .sampling import Drawn, DrawTask, Partial, draw, uniforms
-from .scene import Level, Scene, SceneEncoder
-from .steering import Sketch, Steering, code_colors
-from .transformer import Transformer, Visible
-from .windows import Plan, PlannedWindow, cut, place_back, plan_windows
 
 Report = Callable[[Progress], None]
 ChooseLists = Callable[[Transformer, Tensor, Tensor, Tensor, int, Semantics], BlockLists | None]  # None: dense

@@ -53,10 +53,10 @@ class SamplingSettings:
     samples: candidates to draw, >= 1. keep: how many of the best to return (None: all).
     seed: candidate k uses seed + k. temperature > 0. top_k: keep the k most likely codes (None: all).
     top_p: nucleus in (0, 1] (None: off). label_strength: 1 draws as the model has learned; above 1 pushes further
-    away from what it would draw under the old labels, at twice the time (see models.steering). sketch_strength:
+    away from what it would draw under the old labels, at twice the time (see models.drawing.steering). sketch_strength:
     how closely the drawing above 256 follows the colours of the guide's sketch; 0: not at all. Neither changes how
     candidates are ranked. outline: how far what is painted may recede from the strokes that cut through a label, so
-    that it gets an outline of its own (see models.outline); 0: exactly as painted, 1: by up to two tokens.
+    that it gets an outline of its own (see models.drawing.outline); 0: exactly as painted, 1: by up to two tokens.
     Raises RequestError on a value out of range.
     """
 

@@ -12,7 +12,7 @@ import torch
 from hypothesis import HealthCheck, settings
 from torch import nn
 
-from models.checkpoint import save_checkpoint
+from models.checkpoints.checkpoint import save_checkpoint
 from models.config import (
     Label,
     LabelSet,
@@ -24,10 +24,10 @@ from models.config import (
 )
 from models.device import choose_device
 from models.editor import SceneEditor
-from models.networks import Networks
+from models.networks.assembly import Networks
+from models.networks.transformer import Transformer
+from models.networks.vqgan import VQGAN
 from models.request import NOT_PAINTED
-from models.transformer import Transformer
-from models.vqgan import VQGAN
 
 LABELS = 6
 CODES = 48

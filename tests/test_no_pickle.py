@@ -1,6 +1,7 @@
 """Nothing that ships can unpickle, evaluate text or import by configuration (a test of the source text).
 
-The one exception is `models/convert.py`: it may subclass `pickle.Unpickler`, whose `find_class` it overrides.
+The one exception is `models/checkpoints/convert.py`: it may subclass `pickle.Unpickler`, whose `find_class` it
+overrides.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-CONVERTER = REPOSITORY / "models" / "convert.py"
+CONVERTER = REPOSITORY / "models" / "checkpoints" / "convert.py"
 MODULES = sorted(
     path
     for path in [*(REPOSITORY / "models").rglob("*.py"), *(REPOSITORY / "app").rglob("*.py"), REPOSITORY / "main.py"]
@@ -136,7 +137,7 @@ def test_that_no_module_can_run_code_from_data(path: Path) -> None:
 
 def test_that_the_modules_are_found() -> None:
     assert CONVERTER in MODULES
-    assert REPOSITORY / "models" / "checkpoint.py" in MODULES
+    assert REPOSITORY / "models" / "checkpoints" / "checkpoint.py" in MODULES
 
 
 @pytest.mark.parametrize(

@@ -39,18 +39,18 @@ def edits(folder: Path) -> dict[str, list[str]]:
         "sample as drafts": [*whole, "--draft", "--samples", "3", "--seed", "5"],
         "disc at 256": [small_photo, "--mask", str(folder / "disc.png"), "--label", "lake", "--window", "256"],
         "disc at 512": [small_photo, "--mask", str(folder / "disc.png"), "--label", "grass", "--window", "512",
-                        "--samples", "5", "--keep", "2", "--outline", "0", "--label-strength", "1"],  # fmt: skip
+                        "--samples", "5", "--keep", "2", "--outline", "0", "--label-strength", "1"],
         "band": [small_photo, "--mask", str(folder / "band.png"), "--label", "mountain", "--samples", "1",
-                 "--sketch-strength", "0", "--top-k", "50"],  # fmt: skip
+                 "--sketch-strength", "0", "--top-k", "50"],
         "islands": [small_photo, "--mask", str(folder / "islands.png"), "--label", "clouds", "--samples", "2",
-                    "--temperature", "0.8", "--outline", "2"],  # fmt: skip
+                    "--temperature", "0.8", "--outline", "2"],
     }
 
 
 def draw(checkout: Path, arguments: list[str], out: Path) -> dict[str, object]:
     """File name -> bytes of all pictures of one edit, and its `edit.json` without times."""
     command = [sys.executable, "main.py", "edit", *arguments, "--out", str(out), "--quiet", "--threads", "1",
-               "--device", "cpu"]  # fmt: skip
+               "--device", "cpu"]
     subprocess.run(command, cwd=checkout, check=True)
     result: dict[str, object] = {path.name: path.read_bytes() for path in sorted(out.glob("*.png"))}
     return result | {"edit.json": _without_times(json.loads((out / "edit.json").read_text()))}

@@ -124,7 +124,7 @@ class Run:
         return entry
 
     def _rank(self, entries: list[Entry]) -> None:
-        from models.ranking import rank  # here: it loads torch, which the engine thread has done by now
+        from models.drawing.ranking import rank  # here: it loads torch, which the engine thread has done by now
 
         by_candidate = {id(entry.candidate): entry for entry in entries}
         self.entries = [by_candidate[id(candidate)] for candidate in rank([entry.candidate for entry in entries])]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ..training.data import DataError, Pair
+from ..training.data.pairs import DataError, Pair
 from .cases import Case
 
 _SMALL = 32  # side at which patches are compared

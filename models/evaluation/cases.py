@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from ..request import NOT_PAINTED
-from ..training.data import DataSet
-from ..training.masks import MAX_RATIO, component_mask, half
+from ..training.data.masks import MAX_RATIO, component_mask, half
+from ..training.data.pairs import DataSet
 
 
 @dataclass(frozen=True)

@@ -18,22 +18,22 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..blocks import BlockLists, random_lists
-from ..checkpoint import Checkpoint
+from ..checkpoints.checkpoint import Checkpoint
 from ..config import GUIDE_RESOLUTION
 from ..device import choose_device
+from ..drawing.blocks import BlockLists, random_lists
+from ..drawing.masks import one_hot, to_picture, to_pixels
 from ..editor import SceneEditor, editor_of
 from ..errors import RequestError
 from ..grid import TokenGrid
-from ..masks import one_hot, to_picture, to_pixels
-from ..quantize import perplexity
+from ..networks.quantize import perplexity
+from ..networks.transformer import Transformer, Visible
 from ..request import EditRequest, SamplingSettings
-from ..training.codes import CodeSet, encode_crops, encode_pictures, joined
-from ..training.data import DataSet
-from ..training.gridding import grid_strength
+from ..training.data.codes import CodeSet, encode_crops, encode_pictures, joined
+from ..training.data.pairs import DataSet
+from ..training.losses.gridding import grid_strength
 from ..training.precision import Precision
-from ..training.transformers import lists_from_truth, masked_loss, take
-from ..transformer import Transformer, Visible
+from ..training.stages.transformers import lists_from_truth, masked_loss, take
 from .baselines import PatchRetrieval, fill_mean_color, fill_telea, mean_colors
 from .cases import Case, cases
 from .judges import Agreement, Judge, Labeller, OwnSegmenter, group_table

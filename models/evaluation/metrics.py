@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import torch
 
-from ..masks import to_picture
-from ..training.perceptual import PERCEPTUAL, Backbone, feature_distance, load_backbone
+from ..drawing.masks import to_picture
+from ..training.losses.perceptual import PERCEPTUAL, Backbone, feature_distance, load_backbone
 
 STAGES = 6
 

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..blocks import FIRST_LISTED, BlockLists, random_lists
 from ..config import Semantics, TransformerConfig
+from ..drawing.blocks import FIRST_LISTED, BlockLists, random_lists
+from ..drawing.guiding import GUIDE_GRID, guide_block_lists
+from ..drawing.sampling import Drawn, pick, uniforms
+from ..drawing.scene import Scene
 from ..editor import ChooseLists, DrawnScene, SceneEditor
 from ..grid import BLOCKS
-from ..guiding import GUIDE_GRID, guide_block_lists
-from ..sampling import Drawn, pick, uniforms
-from ..scene import Scene
-from ..transformer import Transformer
+from ..networks.transformer import Transformer
 
 
 def no_lists(config: TransformerConfig, samples: int) -> BlockLists:

@@ -18,24 +18,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint import load_checkpoint, save_checkpoint
+from ..checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from ..config import GUIDE_RESOLUTION, LabelSet, ModelConfig, label_set_from_json
-from ..networks import Networks, expected_shapes
-from ..presets import default_config
-from ..transformer import Transformer
-from ..vqgan import VQGAN
+from ..networks.assembly import Networks, expected_shapes
+from ..networks.presets import default_config
+from ..networks.transformer import Transformer
+from ..networks.vqgan import VQGAN
 from . import team
-from .code_cache import cached_codes
-from .codes import CodeSet, encode_crops
-from .data import DataSet, Pair, balanced
-from .image_vqgan import ImageVqganStage
-from .label_vqgan import LabelVqganStage
+from .data.code_cache import cached_codes
+from .data.codes import CodeSet, encode_crops
+from .data.pairs import DataSet, Pair, balanced
 from .loop import LoopSettings, Stage, run
-from .perceptual import STAGES as BACKBONE_STAGES
-from .perceptual import load_backbone
+from .losses.perceptual import STAGES as BACKBONE_STAGES
+from .losses.perceptual import load_backbone
 from .precision import Precision
-from .segmenter import SegmenterStage
-from .transformers import TransformerStage
+from .stages.image_vqgan import ImageVqganStage
+from .stages.label_vqgan import LabelVqganStage
+from .stages.segmenter import SegmenterStage
+from .stages.transformers import TransformerStage
 from .weights import PREFIX, SNAPSHOT, STAGES, StageWeights, TrainingError, checkpoint_weights, stage_weights
 
 # Minutes of a whole `train all`, by stage, and the part of them that is planned for.

@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 
 from models import editor as engine_module
-from models.checkpoint import save_checkpoint
-from models.networks import Networks
-from models.vqgan import VQGAN
+from models.checkpoints.checkpoint import save_checkpoint
+from models.networks.assembly import Networks
+from models.networks.vqgan import VQGAN
 from tests.cli.command_line import SIZE, CommandLine, Result
 from tests.helpers import LABEL_SET, LABELS, box_paint, some_labels, tiny_config, tiny_networks
 

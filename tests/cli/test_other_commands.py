@@ -14,9 +14,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from app.cli import COMMANDS
-from models.checkpoint import load_checkpoint
+from models.checkpoints.checkpoint import load_checkpoint
 from models.config import Semantics
-from models.networks import expected_shapes
+from models.networks.assembly import expected_shapes
 from tests.cli.command_line import SIZE, CommandLine, Result
 from tests.helpers import LABEL_SET, LABELS, save_tiny_checkpoint, tiny_config
 from tests.shared import shared_path

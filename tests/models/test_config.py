@@ -10,8 +10,8 @@ import pytest
 
 from models.config import LabelSet, ModelConfig, Semantics, label_set_from_json
 from models.errors import CheckpointError
-from models.networks import expected_shapes
-from models.presets import default_config
+from models.networks.assembly import expected_shapes
+from models.networks.presets import default_config
 from tests.helpers import LABEL_SET, tiny_config
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from models.checkpoints.published import published_config
 from models.config import Semantics
 from models.device import available_memory, choose_device, estimate_bytes, out_of_memory
 from models.errors import DeviceError
-from models.published import published_config
 from tests.helpers import tiny_config
 
 no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from models.drawing.guiding import attention_rollout
+from models.drawing.ranking import rank
+from models.drawing.steering import Sketch, Steering, code_colors
 from models.editor import SceneEditor
 from models.errors import RequestError
-from models.guiding import attention_rollout
-from models.ranking import rank
 from models.request import NOT_PAINTED, Candidate, EditRequest, Progress, Reroll, SamplingSettings
-from models.steering import Sketch, Steering, code_colors
 from tests.helpers import CODES, box_paint, some_labels, some_photo, tiny_editor
 
 SIZE = 540

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from models import device, sampling
+from models import device
 from models import editor as module
 from models.config import Semantics
+from models.drawing import sampling
 from models.editor import BATCH, SceneEditor
 from models.errors import DeviceError, RequestError
+from models.networks.vqgan import VQGAN
 from models.request import (
     NOT_PAINTED,
     Cancelled,
@@ -26,7 +28,6 @@ from models.request import (
     Progress,
     SamplingSettings,
 )
-from models.vqgan import VQGAN
 from tests.helpers import (
     CODES,
     LABELS,
@@ -265,7 +266,7 @@ def test_that_a_photo_of_other_colours_is_drawn_into_as_one_of_srgb(window: int)
 
 
 def test_that_previews_show_what_is_drawn_over_the_sketch_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.preview.FIRST", 0.0)
+    monkeypatch.setattr("models.finishing.preview.FIRST", 0.0)
     edit = request(box_paint(540, 540, 200, 220, 250, 300), samples=2, window=512)
     steps: list[Progress] = []
     drawn = list(engine().run(edit, None, steps.append, preview_share=1000.0))

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from models.checkpoint import default_checkpoint_folder
+from models.checkpoints.checkpoint import default_checkpoint_folder
+from models.drawing.guiding import guide_block_lists
+from models.drawing.ranking import rank, score
 from models.editor import SceneEditor, open_editor
 from models.errors import DeviceError
-from models.guiding import guide_block_lists
-from models.ranking import rank, score
+from models.networks.transformer import Visible
 from models.request import NOT_PAINTED, Candidate, EditRequest, Progress, Reroll, SamplingSettings
 from models.training.precision import Precision
-from models.transformer import Visible
 from tests.helpers import box_paint, some_labels, some_photo, tiny_editor
 
 SIZE = 540
@@ -64,7 +64,7 @@ def test_that_a_draft_at_256_is_drawn_in_full_as_it_was(device: str) -> None:
 
 
 def test_that_drafts_rerolls_previews_and_attention_run(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.preview.FIRST", 0.0)
+    monkeypatch.setattr("models.finishing.preview.FIRST", 0.0)
     engine = tiny_editor(device=device)
     drafts = list(engine.run(edit(draft=True)))
     steps: list[Progress] = []

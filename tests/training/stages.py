@@ -11,15 +11,15 @@ import pytest
 import torch
 
 from models.config import ModelConfig
-from models.training import codebook, image_vqgan
-from models.training.codes import CodeSet
-from models.training.data import DataSet
-from models.training.image_vqgan import ImageVqganStage
-from models.training.label_vqgan import LabelVqganStage
+from models.training.data.codes import CodeSet
+from models.training.data.pairs import DataSet
 from models.training.loop import Stage
 from models.training.precision import Precision
-from models.training.segmenter import SegmenterStage
-from models.training.transformers import TransformerStage
+from models.training.stages import codebook, image_vqgan
+from models.training.stages.image_vqgan import ImageVqganStage
+from models.training.stages.label_vqgan import LabelVqganStage
+from models.training.stages.segmenter import SegmenterStage
+from models.training.stages.transformers import TransformerStage
 from tests.helpers import CODES, LABEL_CODES, LABELS, tiny_config, tiny_transformer
 
 FP32 = Precision(torch.device("cpu"), False)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.training.code_cache import cached_codes
-from models.training.codes import CodeSet
-from models.training.data import DataSet
+from models.training.data.code_cache import cached_codes
+from models.training.data.codes import CodeSet
+from models.training.data.pairs import DataSet
 from tests.training.stages import some_codes
 from tests.training.training_data import write_loose
 

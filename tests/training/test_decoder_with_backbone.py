@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.training import image_vqgan
-from models.training.data import DataSet
-from models.training.image_vqgan import ImageVqganStage
-from models.training.perceptual import STAGES, load_backbone
+from models.training.data.pairs import DataSet
+from models.training.losses.perceptual import STAGES, load_backbone
+from models.training.stages import image_vqgan
+from models.training.stages.image_vqgan import ImageVqganStage
 from tests.helpers import LABELS
 from tests.shared import shared_path
 from tests.training.stages import CONFIG, FP32

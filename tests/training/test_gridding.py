@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from models.training.gridding import grid_loss, grid_strength
+from models.training.losses.gridding import grid_loss, grid_strength
 
 
 def photo(seed: int) -> torch.Tensor:

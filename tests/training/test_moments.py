@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.training.moments import DECAY, Moments
+from models.training.losses.moments import DECAY, Moments
 
 CHANNELS = (3, 2)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models.training.data import DataSet
-from models.training.segmenter import HINTS, SegmenterStage
+from models.training.data.pairs import DataSet
+from models.training.stages.segmenter import HINTS, SegmenterStage
 from tests.training.stages import CONFIG, FP32
 from tests.training.training_data import write_loose
 

@@ -21,8 +21,9 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import torch
 torch.set_num_threads(1)
-from models.training import codebook, team
-from models.training.data import DataSet
+from models.training.stages import codebook
+from models.training import team
+from models.training.data.pairs import DataSet
 from models.training.loop import LoopSettings, run
 from tests.training.stages import build, recorded
 codebook.START = 100

@@ -6,8 +6,8 @@ import dataclasses
 
 import torch
 
-from models.training.texture import grain, mean_distance, texture_distance
-from models.vqgan import VQGAN
+from models.networks.vqgan import VQGAN
+from models.training.losses.texture import grain, mean_distance, texture_distance
 from tests.helpers import tiny_config
 
 

@@ -14,13 +14,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from app.cli import main
-from models import presets
-from models.checkpoint import load_checkpoint
-from models.networks import empty_networks, expected_shapes
+from models.checkpoints.checkpoint import load_checkpoint
+from models.networks import presets
+from models.networks.assembly import empty_networks, expected_shapes
 from models.training import train
-from models.training.data import DataSet
-from models.training.image_vqgan import ImageVqganStage
+from models.training.data.pairs import DataSet
 from models.training.loop import LoopSettings, run
+from models.training.stages.image_vqgan import ImageVqganStage
 from tests.helpers import LABEL_SET, box_paint, some_labels
 from tests.training.stages import CONFIG, FP32, NAMES, build, state
 from tests.training.training_data import write_loose, write_pack

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.masks import to_picture
-from models.training.codes import BATCH, CodeSet, encode_crops, load_codes, save_codes
-from models.training.data import CropStream, DataSet
+from models.drawing.masks import to_picture
+from models.training.data.codes import BATCH, CodeSet, encode_crops, load_codes, save_codes
+from models.training.data.pairs import CropStream, DataSet
 from tests.helpers import CODES, LABEL_CODES, tiny_networks
 from tests.training.stages import CONFIG, FP32
 from tests.training.training_data import write_loose

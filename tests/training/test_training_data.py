@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from models.training.data import CropStream, DataError, DataSet, balanced, random_crop
+from models.training.data.pairs import CropStream, DataError, DataSet, balanced, random_crop
 from tests.helpers import LABELS, examples
 from tests.training.training_data import files, pair, write_loose, write_pack
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
-from models.training import codebook
-from models.training.data import DataSet
+from models.training.data.pairs import DataSet
 from models.training.loop import Ema, LoopSettings, Position, load_snapshot, run, save_snapshot
+from models.training.stages import codebook
 from models.training.weights import TrainingError
 from tests.training.stages import NAMES, build, recorded, state
 from tests.training.training_data import write_loose

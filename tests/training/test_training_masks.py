@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.training.masks import MAX_RATIO, box_mask, brush_mask, component_mask, half, label_mask, training_mask
+from models.training.data.masks import (
+    MAX_RATIO,
+    box_mask,
+    brush_mask,
+    component_mask,
+    half,
+    label_mask,
+    training_mask,
+)
 from tests.helpers import examples
 from tests.training.training_data import pair
 

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 
 from models.grid import TokenGrid
-from models.quantize import Codebook
-from models.training import codebook as module
-from models.training.codebook import CodebookKeeper
-from models.training.discriminator import FeatureDiscriminator, PatchDiscriminator, adaptive_weight, hinge_loss
-from models.training.perceptual import load_backbone, perceptual_distance
-from models.training.transformers import masked_loss, optimiser_for, remask, take
+from models.networks.quantize import Codebook
+from models.training.losses.discriminator import FeatureDiscriminator, PatchDiscriminator, adaptive_weight, hinge_loss
+from models.training.losses.perceptual import load_backbone, perceptual_distance
+from models.training.stages import codebook as module
+from models.training.stages.codebook import CodebookKeeper
+from models.training.stages.transformers import masked_loss, optimiser_for, remask, take
 from tests.helpers import CODES, LABELS, tiny_transformer
 from tests.shared import shared_path
 from tests.training.stages import some_codes

@@ -1,0 +1,111 @@
+"""A window of a photo as the transformers see it: codes, label codes and masks at 256 and at its own resolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config import GUIDE_RESOLUTION, Semantics
+from ..device import DeviceChoice
+from ..grid import TokenGrid
+from ..networks.assembly import Networks
+from ..request import NOT_PAINTED, EditRequest
+from .masks import encoder_mask, one_hot, shrink_any, to_picture, token_mask
+from .windows import PlannedWindow, cut, scale_labels, scale_photo
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution of a window: grid, known codes, label codes and what is to be drawn (raster order)."""
+
+    grid: TokenGrid
+    codes: Tensor  # (L,) int64
+    condition: Tensor  # (L,) int64
+    before: Tensor  # (L,) int64, label codes of the picture as it was
+    edit: Tensor  # (L,) bool, tokens that the paint touches
+    mask: Tensor  # (L,) bool, tokens to draw: those of the edit, or part of them
+    features: Tensor  # (1, embed, side, side), unquantised
+    labels: Tensor | None  # what the decoder reads of the edited label map (VQGAN.label_shares)
+
+    @property
+    def drawn(self) -> int:
+        return int(self.mask.sum())
+
+    def redrawing(self, codes: np.ndarray, tokens: np.ndarray) -> Level:
+        """The same with a candidate's codes (side, side) known but for some of the edit's tokens (side, side) bool."""
+        mask = torch.from_numpy(tokens.reshape(-1)).to(self.edit.device) & self.edit
+        known = torch.from_numpy(codes.reshape(-1).copy()).to(self.codes.device)
+        return replace(self, codes=torch.where(self.edit, known, self.codes), mask=mask)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A window of a photo, encoded once for all candidates."""
+
+    planned: PlannedWindow
+    number: int
+    low: Level
+    high: Level | None
+
+    @property
+    def final(self) -> Level:
+        return self.low if self.high is None else self.high
+
+
+class SceneEncoder:
+    """Runs the VQGAN encoders over the windows of a request."""
+
+    def __init__(self, networks: Networks, device: DeviceChoice) -> None:
+        self.networks, self.device = networks, device
+        self.semantics: Semantics = networks.config.semantics
+
+    @torch.inference_mode()
+    def encode(self, request: EditRequest, planned: PlannedWindow, number: int) -> Scene:
+        """Window `number` at 256 and, if it is larger and the request no draft, at its own resolution."""
+        window, resolution = planned.window, planned.window.resolution
+        edited = np.where(request.paint == NOT_PAINTED, request.labels, request.paint)
+        photo, painted = cut(request.photo, window), cut(request.paint != NOT_PAINTED, window)
+        if request.colors is not None:
+            photo = request.colors.convert(np.ascontiguousarray(photo))
+        labels, before = cut(edited, window), cut(request.labels, window)
+        high = None
+        if resolution > GUIDE_RESOLUTION and self.networks.transformer is not None and not request.draft:
+            high = self._level(photo, labels, before, painted, resolution)
+        low = self._level(photo, labels, before, painted, GUIDE_RESOLUTION)
+        if request.reroll is None:
+            return Scene(planned, number, low, high)
+        codes, tokens = request.reroll.candidate.codes[number], request.reroll.tokens[number]
+        if high is None:
+            return Scene(planned, number, low.redrawing(codes, tokens), None)
+        return Scene(planned, number, low, high.redrawing(codes, tokens))
+
+    def tokens(self, painted: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+        """The edit mask (side, side) of a window and its token mask (side/16, side/16), both bool."""
+        mask = shrink_any(painted, side) if painted.shape[0] > side else painted
+        return mask, token_mask(mask, self.semantics)
+
+    def _level(
+        self, photo: np.ndarray, labels: np.ndarray, before: np.ndarray, painted: np.ndarray, side: int
+    ) -> Level:
+        vqgan, device = self.networks.first_stage_model, self.device.device
+        mask, tokens = self.tokens(painted, side)
+        hidden = encoder_mask(mask, tokens, self.semantics).to(device)
+        picture = to_picture(scale_photo(photo, side)).to(device)
+        asked, old = self._hot(labels, side), self._hot(before, side)
+        with self.device.autocast():
+            features = vqgan.encode(picture, hidden, known_only=self.semantics is Semantics.CLEAN).float()
+        codes = vqgan.quantize.indices(features)[0]
+        edit = torch.from_numpy(tokens.reshape(-1)).to(device)
+        conditions = self._label_codes(asked), self._label_codes(old)
+        return Level(TokenGrid.of_resolution(side), codes, *conditions, edit, edit, features, vqgan.label_shares(asked))
+
+    def _hot(self, labels: np.ndarray, side: int) -> Tensor:
+        return one_hot(scale_labels(labels, side), self.networks.config.label_vqgan.in_channels).to(self.device.device)
+
+    def _label_codes(self, hot: Tensor) -> Tensor:
+        vqgan = self.networks.cond_stage_model
+        with self.device.autocast():
+            return vqgan.quantize.indices(vqgan.encode(hot).float())[0]

@@ -1,0 +1,412 @@
+"""Checkpoints round-trip, and anything wrong with one is a one-line CheckpointError within a second."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import random
+import struct
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from models.checkpoints import checkpoint as module
+from models.checkpoints.checkpoint import default_checkpoint_folder, load_checkpoint, save_checkpoint
+from models.config import Label, LabelSet, ModelConfig, Semantics, TransformerConfig, VQGANConfig
+from models.errors import CheckpointError
+
+TRANSFORMER = TransformerConfig(8, 8, 16, 2, 1, 1, 32, (0,), (0,))
+VQGAN = VQGANConfig(3, 3, (8, 8, 8, 8, 8), 1, 8, 8, 8, norm="position")
+CONFIG = ModelConfig(Semantics.CLEAN, VQGAN, VQGAN, TRANSFORMER, TRANSFORMER, (256, 512))
+LABELS = LabelSet("two", (Label("sky", (1, 2, 3)), Label("sea", (4, 5, 6), rare=True)))
+SHAPES = {"a.weight": (3, 4), "b.bias": (5,), "c.scalar": (), "d.empty": (0, 2), "e.weight": (64, 64)}
+
+
+def expected(_: ModelConfig) -> dict[str, tuple[int, ...]]:
+    return SHAPES
+
+
+def some_tensors(seed: int = 0) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {key: torch.randn(shape, generator=generator).half().float() for key, shape in SHAPES.items()}
+
+
+def save(folder: Path, **changes: Any) -> dict[str, torch.Tensor]:
+    facts = {"name": "tiny", "config": CONFIG, "label_set": LABELS, "training": {"steps": 3}, "tensors": some_tensors()}
+    facts |= changes
+    save_checkpoint(folder, **facts)
+    return facts["tensors"]
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def refusal(folder: Path, shapes: Callable[..., Any] | None = expected) -> str:
+    """Load, and return the message that it was refused with."""
+    before = snapshot(folder) if folder.is_dir() else None
+    begin = time.process_time()
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(folder, shapes)
+    assert time.process_time() - begin <= 1.0
+    assert before is None or snapshot(folder) == before
+    message = str(caught.value)
+    assert message.isprintable()
+    assert "; " in message
+    assert str(folder) in message
+    return message
+
+
+def edit_card(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    card = json.loads((folder / "card.json").read_text())
+    change(card)
+    (folder / "card.json").write_text(json.dumps(card))
+
+
+def use_weights(folder: Path, content: bytes, name: str = "w.safetensors") -> None:
+    """Make `content` the only weight file, with the right SHA-256 in the card."""
+    (folder / name).write_bytes(content)
+    edit_card(folder, lambda card: card.update(files={name: hashlib.sha256(content).hexdigest()}))
+
+
+def weights(entries: dict[str, Any], data: bytes, padding: int = 0) -> bytes:
+    header = json.dumps(entries).encode() + b" " * padding
+    return struct.pack("<Q", len(header)) + header + data
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save(tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.bfloat16])
+def test_that_a_saved_checkpoint_is_loaded_as_it_was(tmp_path: Path, dtype: torch.dtype) -> None:
+    tensors = save(tmp_path / "new" / "tiny", dtype=dtype)
+    loaded = load_checkpoint(tmp_path / "new" / "tiny", expected)
+    assert (loaded.name, loaded.config, loaded.label_set, loaded.training) == ("tiny", CONFIG, LABELS, {"steps": 3})
+    assert loaded.tensors.keys() == tensors.keys()
+    for key, tensor in tensors.items():
+        assert loaded.tensors[key].dtype == torch.float32
+        assert torch.equal(loaded.tensors[key], tensor.to(dtype).float())
+
+
+def test_that_files_stay_small_and_hold_each_tensor_once(tmp_path: Path) -> None:
+    tensors = {f"layer.{number}.weight": torch.full((10, 10), float(number)) for number in range(60)}
+    save(tmp_path, tensors=tensors, max_file_bytes=2_000)
+    files = sorted(tmp_path.glob("*.safetensors"))
+    assert len(files) > 5
+    assert all(path.stat().st_size <= 2_000 for path in files)
+    loaded = load_checkpoint(tmp_path, lambda _: dict.fromkeys(tensors, (10, 10)))
+    assert all(torch.equal(loaded.tensors[key], tensor) for key, tensor in tensors.items())
+    assert sorted(key for path in files for key in safetensors.torch.load_file(path)) == sorted(tensors)
+
+
+def test_that_tied_transposed_and_expanded_tensors_are_saved_as_values(tmp_path: Path) -> None:
+    base = torch.arange(6.0).reshape(2, 3).requires_grad_()
+    tensors = {"x": base, "y": base, "t": base.T, "zero": torch.zeros(1).expand(3, 3)}
+    save(tmp_path, tensors=tensors)
+    loaded = load_checkpoint(tmp_path).tensors
+    assert all(torch.equal(loaded[key], tensor) for key, tensor in tensors.items())
+    assert loaded["x"].data_ptr() != loaded["y"].data_ptr()
+
+
+def test_that_the_sha256_follows_weights_and_config_only(tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    save(first)
+    save(tmp_path / "renamed", name="other", training={})
+    save(tmp_path / "weights", tensors=some_tensors(1))
+    save(tmp_path / "config", config=dataclasses.replace(CONFIG, resolutions=(256,)))
+    digests = {path.name: load_checkpoint(path).sha256 for path in tmp_path.iterdir()}
+    assert digests["first"] == digests["renamed"]
+    assert len(set(digests.values())) == 3
+    (old,) = first.glob("*.safetensors")
+    use_weights(first, old.read_bytes(), "moved.safetensors")
+    assert load_checkpoint(first).sha256 == digests["renamed"]
+
+
+def test_that_a_second_save_replaces_the_first_and_leaves_other_files(folder: Path) -> None:
+    use_weights(folder, next(folder.glob("*.safetensors")).read_bytes(), "listed.safetensors")
+    (folder / "foreign.safetensors").write_bytes(b"somebody else's")
+    tensors = save(folder, tensors=some_tensors(1))
+    assert torch.equal(load_checkpoint(folder, expected).tensors["a.weight"], tensors["a.weight"])
+    assert len(list(folder.iterdir())) == 3
+    assert (folder / "foreign.safetensors").read_bytes() == b"somebody else's"
+
+
+@pytest.mark.parametrize("broken", ["fsync", "replace"])
+@pytest.mark.parametrize("call", [0, 1, 2])
+def test_that_a_failed_save_keeps_the_older_checkpoint(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, broken: str, call: int
+) -> None:
+    before = snapshot(folder)
+    real, calls = getattr(os, broken), []
+
+    def failing(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 1 + call * (2 if broken == "fsync" else 1):  # fsync: file, folder, file, …
+            raise OSError(28, "No space left on device", "somewhere")
+        return real(*arguments)
+
+    monkeypatch.setattr(module.os, broken, failing)
+    with pytest.raises(CheckpointError, match="No space left"):
+        save(folder, tensors=some_tensors(1), max_file_bytes=9_000)
+    monkeypatch.undo()
+    assert snapshot(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tensors": {}}, "no tensors"),
+        ({"tensors": {"x": torch.tensor([1e6])}}, "not finite as torch.float16"),
+        ({"tensors": {"x": torch.tensor([float("nan")])}, "dtype": torch.float32}, "not finite"),
+        ({"tensors": {"x": torch.tensor([1])}}, "floating point"),
+        ({"training": {"when": object()}}, "JSON"),
+        ({"training": {"loss": float("nan")}}, "JSON"),
+        ({"name": " "}, "'name'"),
+        ({"dtype": torch.float64}, "float64"),
+        ({"label_set": LabelSet("none", ())}, "0 labels"),
+    ],
+)
+def test_that_unsavable_checkpoints_are_refused(folder: Path, changes: dict[str, Any], words: str) -> None:
+    before = snapshot(folder)
+    with pytest.raises(CheckpointError, match=words):
+        save(folder, **changes)
+    assert snapshot(folder) == before
+
+
+def test_that_a_missing_folder_or_card_is_named(tmp_path: Path) -> None:
+    assert "no such checkpoint folder" in refusal(tmp_path / "absent")
+    (tmp_path / "file").write_text("")
+    assert "is not a folder" in refusal(tmp_path / "file")
+    assert "card is missing" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"format": 1, "format": 1}',
+        b'{"format": NaN}',
+        b" " * 5_000_000,
+    ],
+)
+def test_that_a_card_that_is_no_json_object_is_refused(folder: Path, content: bytes) -> None:
+    (folder / "card.json").write_bytes(content)
+    refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda card: card.update(format=2), "newer Scenebrush is needed"),
+        (lambda card: card.update(format=True), "format"),
+        (lambda card: card.update(format="1"), "format"),
+        (lambda card: card.pop("format"), "format"),
+        (lambda card: card.pop("label_set"), "'label_set' is missing"),
+        (lambda card: card.update(extra=1), "'extra' is unknown"),
+        (lambda card: card.update(name=3), "'name'"),
+        (lambda card: card.update(training=[]), "'training'"),
+        (lambda card: card.update(files=[]), "'files'"),
+        (lambda card: card.update(files={}), "no weight files"),
+        (lambda card: card.update(files={"w.safetensors": "abc"}), "64 hex digits"),
+        (lambda card: card.update(files={"w.safetensors": "0" * 64}), "listed in the card but missing"),
+        (lambda card: card["config"].update(surprise=1), "'surprise'"),
+        (lambda card: card["config"].update(semantics="os.system"), "semantics"),
+        (lambda card: card["config"].update(guide=5), "config.guide"),
+        (lambda card: card["config"]["guide"].update(heads=0), "impossible"),
+        (lambda card: card["config"]["guide"].update(encoder_layers=10**9), "encoder_layers"),
+        (lambda card: card["config"]["guide"].update(d_model=2**40), "d_model"),
+        (lambda card: card["config"]["guide"].update(dropout=1e999), "Infinity"),
+        (lambda card: card["config"].update(resolutions=[256] * 1000), "resolutions"),
+        (lambda card: card["label_set"].update(labels=7), "label"),
+        (lambda card: card["label_set"].update(labels=[]), "0 labels"),
+        (lambda card: card["label_set"]["labels"][0].update(color=[1, 2, 300]), "color"),
+    ],
+)
+def test_that_a_wrong_card_is_refused(folder: Path, change: Callable[[dict[str, Any]], object], words: str) -> None:
+    edit_card(folder, change)
+    message = refusal(folder)
+    assert words in message
+    assert "card.json" in message or ".safetensors" in message
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../w.safetensors", "a/w.safetensors", "a\\w.safetensors", "/etc/passwd", "..safetensors", "w.pkl",
+     "C:w.safetensors", "w..safetensors", ".safetensors", "w.safetensors\n", "", "\u0000.safetensors"],
+)  # fmt: skip
+def test_that_file_names_that_leave_the_folder_are_refused(folder: Path, name: str) -> None:
+    edit_card(folder, lambda card: card.update(files={name: "0" * 64}))
+    assert "is refused" in refusal(folder)
+
+
+def test_that_a_folder_or_pipe_in_place_of_a_weight_file_is_refused(folder: Path) -> None:
+    (path,) = folder.glob("*.safetensors")
+    path.unlink()
+    path.mkdir()
+    assert "missing" in refusal(folder)
+    path.rmdir()
+    if not hasattr(os, "mkfifo"):
+        return
+    os.mkfifo(path)
+    with pytest.raises(CheckpointError, match="missing"):
+        load_checkpoint(folder)
+
+
+def test_that_changed_weights_fail_their_sha256(folder: Path) -> None:
+    (path,) = folder.glob("*.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert "SHA-256" in refusal(folder)
+
+
+def test_that_names_and_shapes_are_strict(folder: Path) -> None:
+    few = {key: shape for key, shape in SHAPES.items() if key != "e.weight"}
+    assert "'e.weight': unknown" in refusal(folder, lambda _: few)
+    message = refusal(folder, lambda _: SHAPES | {f"z.{number}": (1,) for number in range(9)})
+    assert "9 tensors, the first 'z.0', 'z.1', 'z.2': missing" in message
+    message = refusal(folder, lambda _: SHAPES | {"a.weight": (4, 3)})
+    assert "'a.weight' has shape [3, 4] where the config needs [4, 3]" in message
+
+
+def test_that_a_config_without_network_is_refused(folder: Path) -> None:
+    def impossible(_: ModelConfig) -> dict[str, tuple[int, ...]]:
+        raise ValueError("nothing fits")
+
+    assert "nothing fits" in refusal(folder, impossible)
+
+
+def test_that_a_tensor_in_two_files_is_refused(folder: Path) -> None:
+    content = safetensors.torch.save({"b.bias": torch.zeros(5)})
+    (folder / "again.safetensors").write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    edit_card(folder, lambda card: card["files"].update({"again.safetensors": digest}))
+    assert "'b.bias': already stored in another file" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "truncated"),
+        (b"\x01\x00", "truncated"),
+        (struct.pack("<Q", 2**63) + b"{}", "truncated"),
+        (struct.pack("<Q", 5_000_000) + b" " * 5_000_000, "declares a header"),
+        (weights({}, b""), "tensors"),
+        (weights({}, b"1234"), "belong to no tensor"),
+        (struct.pack("<Q", 2) + b"[]", "instead of an object"),
+        (struct.pack("<Q", 90_000) + b"[" * 90_000, "damaged"),
+        (weights({"a": {"dtype": "F32", "shape": [1]}}, b"1234"), "malformed"),
+        (weights({"a": 7}, b""), "malformed"),
+        (weights({"a": {"dtype": "I64", "shape": [1], "data_offsets": [0, 8]}}, bytes(8)), "dtype 'I64'"),
+        (weights({"a": {"dtype": ["F32"], "shape": [1], "data_offsets": [0, 4]}}, bytes(4)), "dtype"),
+        (weights({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, bytes(4)), "truncated"),
+        (weights({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}, bytes(4)), "does not fit its shape"),
+        (weights({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [4, 0]}}, bytes(4)), "impossible"),
+        (weights({"a": {"dtype": "F32", "shape": [True], "data_offsets": [0, 4]}}, bytes(4)), "impossible"),
+        (weights({"a": {"dtype": "F32", "shape": [10**400], "data_offsets": [0, 4]}}, bytes(4)), "impossible"),
+        (weights({"a": {"dtype": "F32", "shape": [1] * 99, "data_offsets": [0, 4]}}, bytes(4)), "impossible"),
+        (weights({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0]}}, bytes(4)), "does not fit"),
+        (
+            weights(
+                {
+                    "a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+                    "b": {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]},
+                },
+                bytes(12),
+            ),
+            "overlaps",
+        ),
+        (weights({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}, bytes(8)), "gap"),
+        (weights({"a\n\x1b" + "x" * 9000: 7}, b""), "malformed"),
+        (weights({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, struct.pack("f", 1e999)), "not finite"),
+    ],
+)
+def test_that_abused_weight_files_are_refused(folder: Path, content: bytes, words: str) -> None:
+    use_weights(folder, content)
+    shapes = None if "finite" in words else expected
+    assert words in refusal(folder, shapes)
+
+
+def test_that_a_header_with_many_names_is_refused_quickly(folder: Path) -> None:
+    entries = {f"{number:06d}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for number in range(50_000)}
+    use_weights(folder, weights(entries, b""))
+    assert "50000 tensors" in refusal(folder)
+
+
+def test_that_a_sparse_giant_is_refused_unread(folder: Path) -> None:
+    entry = {"dtype": "F32", "shape": [2**38], "data_offsets": [0, 2**40]}
+    use_weights(folder, weights({"a": entry}, b""))
+    with (folder / "w.safetensors").open("r+b") as stream:
+        stream.truncate(2**40 + stream.seek(0, os.SEEK_END))
+    begin = time.process_time()
+    with pytest.raises(CheckpointError, match="16 GiB"):
+        load_checkpoint(folder)
+    assert time.process_time() - begin <= 1.0
+
+
+def test_that_unaligned_and_annotated_files_are_read(folder: Path) -> None:
+    entries = {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, "__metadata__": {"format": "pt"}}
+    size = len(json.dumps(entries))
+    use_weights(folder, weights(entries, struct.pack("ff", 1.5, -2.0), padding=(1 - size) % 8))
+    assert load_checkpoint(folder).tensors["a"].tolist() == [1.5, -2.0]
+
+
+def test_that_truncated_weight_files_are_refused_whatever_their_sha256(folder: Path) -> None:
+    (path,) = folder.glob("*.safetensors")
+    content = path.read_bytes()
+    chance = random.Random(0)
+    for length in [*range(12), *(chance.randrange(len(content)) for _ in range(60))]:
+        use_weights(folder, content[:length])
+        refusal(folder)
+
+
+def test_that_mutated_checkpoints_only_ever_raise_checkpoint_errors(folder: Path) -> None:
+    (path,) = folder.glob("*.safetensors")
+    content = path.read_bytes()
+    card = (folder / "card.json").read_bytes()
+    header = 8 + int.from_bytes(content[:8], "little")
+    chance = random.Random(1)
+    refused = 0
+    for number in range(600):
+        if number % 2:  # the card
+            changed = mutated(card, len(card), chance)
+            (folder / "card.json").write_bytes(changed)
+        else:  # the weights, with the right SHA-256, so that the reader itself is tested
+            (folder / "card.json").write_bytes(card)
+            use_weights(folder, mutated(content, header if number % 4 else len(content), chance))
+        begin = time.process_time()
+        message = ""
+        try:
+            load_checkpoint(folder, expected)
+        except CheckpointError as error:
+            message = str(error)
+            refused += 1
+        assert message.isprintable()
+        assert time.process_time() - begin <= 1.0
+    assert refused > 300
+
+
+def mutated(content: bytes, within: int, chance: random.Random) -> bytes:
+    changed = bytearray(content)
+    for _ in range(chance.choice((1, 1, 2, 8))):
+        changed[chance.randrange(within)] = chance.randrange(256)
+    return bytes(changed)
+
+
+def test_that_the_default_checkpoint_belongs_to_the_checkout() -> None:
+    assert default_checkpoint_folder() == Path(module.__file__).resolve().parents[2] / "checkpoints" / "default"
+    assert default_checkpoint_folder() == module.DEFAULT_CHECKPOINT
