@@ -94,7 +94,10 @@ def encoded_twice(
     pixels = F.interpolate(mask, size=(height, width), mode="nearest")
     one = picture(height, width, seed)
     two = torch.where(pixels > 0, picture(height, width, seed + 1), one)
-    known = F.interpolate(mask, size=cells, mode="nearest")[0, 0] == 0
+    if vqgan.semantics is Semantics.CLEAN:  # any masked pixel masks its cell
+        known = F.adaptive_max_pool2d(mask, cells)[0, 0] == 0
+    else:
+        known = F.interpolate(mask, size=cells, mode="nearest")[0, 0] == 0
     with torch.inference_mode():
         first, second = (vqgan.encode(x, mask, known_only) for x in (one, two))
     return first, second, known
