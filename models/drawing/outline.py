@@ -62,7 +62,7 @@ def natural_outline(labels: np.ndarray, paint: np.ndarray, amount: float, token:
     inside, before = painted[box], labels[box]
     depth, cut = _depth(inside, before)
     width = np.minimum(amount * WIDTH * token, CORE * _deepest(inside, depth))
-    reach = width * (0.5 + 0.5 * _noise(inside.shape, 1.5 * token, zlib.crc32(np.packbits(inside).tobytes())))
+    reach = width * (0.5 + 0.5 * noise(inside.shape, 1.5 * token, zlib.crc32(np.packbits(inside).tobytes())))
     strip = inside & cut & (depth < reach)
     asked = paint.copy()
     asked[box][strip] = before[strip]
@@ -96,7 +96,7 @@ def _deepest(inside: np.ndarray, depth: np.ndarray) -> np.ndarray:
     return deepest[spots]
 
 
-def _noise(shape: tuple[int, ...], scale: float, seed: int) -> np.ndarray:
+def noise(shape: tuple[int, ...], scale: float, seed: int) -> np.ndarray:
     """(H, W) float32 in -1…1: smooth noise with details from `scale` pixels down."""
     rng = np.random.Generator(np.random.Philox(key=[seed, 0]))
     height, width = shape[:2]

@@ -1,0 +1,51 @@
+"""How each label is textured: what was tried and looked at, label by label (docs/training-log.md, "Texture")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Edge = Literal["ragged", "soft", "plain"]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Settings of one label.
+
+    plan_weight: how much the drawing's colours count against the looks of patches. plan_detail: pixels of the drawing;
+    finer shapes are not followed. shading: how much of the drawing's large shapes of light (L, a, b) is kept.
+    edge: ragged follows the texture's own small shapes, soft fades into the drawing, plain cuts as painted.
+    library: whether exemplars of other photos may be used. reach: how much of the photo's height texture may move up
+    or down before it costs as much as a difference of 40 levels of lightness.
+    """
+
+    plan_weight: float = 0.3
+    plan_detail: float = 6.0
+    shading: tuple[float, float, float] = (0.4, 0.25, 0.25)
+    edge: Edge = "ragged"
+    library: bool = True
+    reach: float = 1.0
+
+
+_GROUND = Profile()
+_CLIFF = Profile(plan_weight=0.4, shading=(0.5, 0.4, 0.4), reach=0.3)
+_WATER = Profile(plan_weight=0.6, shading=(0.6, 0.5, 0.5), edge="plain", reach=0.4, library=False)
+PROFILES: dict[str, Profile] = {
+    "tree": _GROUND,
+    "plant": _GROUND,
+    "grass": _GROUND,
+    "field": _GROUND,
+    "flower": _GROUND,
+    "hill": _GROUND,
+    "earth": _GROUND,
+    "sand": _GROUND,
+    "road": _GROUND,
+    "mountain": _CLIFF,
+    "rock": _CLIFF,
+    "snow": _CLIFF,
+    "clouds": Profile(plan_weight=1.5, plan_detail=4.0, shading=(0.7, 0.7, 0.7), edge="soft"),
+    "sky": Profile(plan_weight=1.0, shading=(0.8, 0.8, 0.8), edge="plain", library=False, reach=0.3),
+    "sea": _WATER,
+    "lake": _WATER,
+    "river": _WATER,
+}

@@ -1,0 +1,249 @@
+"""The texture of an edit made anew from photographs: what was drawn is the plan, real pixels are the material.
+
+Label by label: sources are chosen (the photo's own pixels of that label first, else exemplars), the area is put
+together from them under the guidance of the drawing, and its border is worked out. Where nothing fits, the drawing
+stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+import torch
+
+from .choosing import KIN, Sought, offers, picked
+from .exemplars import Exemplar
+from ..drawing.outline import noise
+from .light import with_grain
+from .profiles import PROFILES, Profile
+from .pyramid import filled
+from .sources import Look, Source, atlas, in_the_look, own_mask, to_lab, to_rgb
+from .synthesis import Task, synthesise
+
+OWN_ENOUGH = 0.35  # of an area; with less of its own material a photo repeats itself
+OWN_SOME = 4_000  # pixels of its own whose colours are worth following
+OWN_LARGEST = 1_600_000  # pixels of the photo that are offered as source
+SMALLEST = 400  # pixels; smaller areas stay as drawn
+TOO_FAR = 22.0  # mean difference to the plan (Lab) at which a result is thrown away
+RAGGED = 5.0  # pixels by which small shapes move a border
+SOFT = 1.0  # tokens across which soft borders fade into the drawing
+Box = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Scenery:
+    """The photo of an edit: pixels (H, W, 3) uint8, labels (H, W) uint8 before the edit, painted (H, W) bool."""
+
+    photo: np.ndarray
+    labels: np.ndarray
+    painted: np.ndarray
+    names: tuple[str, ...]
+
+    @cached_property
+    def lab(self) -> np.ndarray:
+        return to_lab(self.photo)
+
+    @cached_property
+    def horizon(self) -> float:
+        """Share of the height at which the sky ends; 0.35 where there is none."""
+        sky = np.isin(self.labels, [n for n, name in enumerate(self.names) if name in ("sky", "clouds")])
+        if sky.mean() < 0.02:
+            return 0.35
+        return float(np.quantile(np.nonzero(sky)[0], 0.95)) / len(sky)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn for a box of the photo.
+
+    plan: (h, w, 3) uint8 at the photo's scale. paint: (h, w) uint8 label painted, NOT_PAINTED elsewhere; asked: (h, w)
+    uint8 label asked of the model, which differs where the outline recedes. edited: (h, w) bool, the painted pixels of
+    this window. scale: photo pixels to one of the drawing. share: (h, w) how much of the plan may show, or None.
+    """
+
+    box: Box
+    plan: np.ndarray
+    paint: np.ndarray
+    asked: np.ndarray
+    edited: np.ndarray
+    scale: float
+    share: np.ndarray | None = None
+
+    @cached_property
+    def receded(self) -> np.ndarray:
+        """(h, w) bool: painted, but the outline asked for the old label again."""
+        return self.edited & (self.asked != self.paint)
+
+
+@dataclass(frozen=True)
+class Textured:
+    """picture: (h, w, 3) uint8 in place of the plan; share: as `Drawn.share`; labels: those that were made anew."""
+
+    picture: np.ndarray
+    share: np.ndarray | None
+    labels: tuple[str, ...]
+
+
+class TextureStage:
+    """Textures the versions of one edit: what they have in common is prepared once."""
+
+    def __init__(
+        self, scenery: Scenery, exemplars: tuple[Exemplar, ...] = (), own: bool = True, grain: bool = True,
+        exclude: str = "", device: torch.device | None = None,
+    ) -> None:  # fmt: skip
+        self.scenery, self.exemplars, self.own, self.grain, self.exclude = scenery, exemplars, own, grain, exclude
+        self.device = device or torch.device("cpu")
+        self._own_masks: dict[int, np.ndarray] = {}
+
+    def texture(self, drawn: Drawn, seed: int, check: Callable[[], None] = lambda: None) -> Textured:
+        """Deterministic for a seed. `check` is called between steps and may raise to stop."""
+        plan, photo = to_lab(drawn.plan), self.scenery.lab[drawn.box]
+        made, share, done = plan.copy(), drawn.share, []
+        for label in np.unique(drawn.paint[drawn.edited]):
+            name = self.scenery.names[label]
+            area = drawn.edited & (drawn.paint == label)
+            core = area & ~drawn.receded
+            profile = PROFILES.get(name)
+            if profile is None or core.sum() < SMALLEST:
+                continue
+            check()
+            guide = plan if profile.edge == "soft" else _spread(plan, core, area)
+            picture = self._area(drawn, guide, photo, int(label), area, profile, seed)
+            if picture is None:
+                continue
+            made, share = _laid_in(made, share, picture, photo, drawn, area, profile, seed)
+            done.append(name)
+        if done and self.grain:
+            made = with_grain(made, photo, drawn.edited, seed)
+        picture = np.where(drawn.edited[..., None], to_rgb(made), drawn.plan) if done else drawn.plan
+        return Textured(picture, share, tuple(done))
+
+    def _area(
+        self, drawn: Drawn, plan: np.ndarray, photo: np.ndarray, label: int, area: np.ndarray, profile: Profile, seed: int
+    ) -> np.ndarray | None:
+        """(h, w, 3) Lab with `area` made anew, or None where nothing fits."""
+        sources = self._sources(plan, label, area, drawn, profile, seed)
+        if not sources:
+            return None
+        pictures, masks, rows = atlas(sources)
+        height = len(self.scenery.labels)
+        here = (np.arange(drawn.box[0].start, drawn.box[0].stop, dtype=np.float32) / height)[:, None]
+        to = self._tensor
+        task = Task(
+            plan=to(plan.transpose(2, 0, 1)), photo=to(photo.transpose(2, 0, 1)), area=to(area),
+            alike=to(self._alike(label)[drawn.box]), source=to(pictures.transpose(2, 0, 1)), valid=to(masks),
+            rows=to(np.broadcast_to(here, area.shape)), source_rows=to(rows), row_weight=40.0 / profile.reach,
+            plan_weight=profile.plan_weight, plan_sigma=profile.plan_detail * drawn.scale, shading=profile.shading,
+        )  # fmt: skip
+        with torch.inference_mode():
+            result = synthesise(task, torch.Generator().manual_seed(seed * 32 + label))
+        picture = result.permute(1, 2, 0).cpu().numpy()
+        apart = cv2.GaussianBlur(picture - plan, (0, 0), 12)[area]
+        return picture if float(np.linalg.norm(apart, axis=1).mean()) < TOO_FAR else None
+
+    def _sources(
+        self, plan: np.ndarray, label: int, area: np.ndarray, drawn: Drawn, profile: Profile, seed: int
+    ) -> list[Source]:
+        size, own = int(area.sum()), self._own(label)
+        have = int(own.sum()) if self.own else 0
+        source = self._own_source(own, drawn, label) if have > SMALLEST else None
+        if source is not None and (have > OWN_ENOUGH * size or not (self.exemplars and profile.library)):
+            return [source] if have > 0.1 * size else []
+        look = Look.of(plan, area)
+        if have > OWN_SOME:
+            look = look.mixed(Look.of(self.scenery.lab, own), 0.7 * min(1.0, have / (0.2 * size)))
+        sought = Sought(self.scenery.names[label], look, size, self._distance(drawn, area), self.exclude)
+        rng = np.random.Generator(np.random.Philox(key=[seed, label]))
+        found = picked(offers(self.exemplars, sought), sought, rng) if profile.library else []
+        return [*found, source] if found and source is not None and have > OWN_SOME else found
+
+    def _own(self, label: int) -> np.ndarray:
+        if label not in self._own_masks:
+            same = (self.scenery.labels == label) & ~self.scenery.painted
+            self._own_masks[label] = own_mask(self.scenery.lab, same)
+        return self._own_masks[label]
+
+    def _alike(self, label: int) -> np.ndarray:
+        """(H, W) bool: unpainted pixels that the area should continue where it meets them."""
+        kin = (self.scenery.names[label], *KIN.get(self.scenery.names[label], ()))
+        return np.isin(self.scenery.labels, [self.scenery.names.index(k) for k in kin]) & ~self.scenery.painted
+
+    def _own_source(self, mask: np.ndarray, drawn: Drawn, label: int) -> Source:
+        """The photo as a source, cut to what is nearest to the edit when it is large."""
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+        middle_row = (drawn.box[0].start + drawn.box[0].stop) // 2
+        middle_column = (drawn.box[1].start + drawn.box[1].stop) // 2
+        while (bottom - top) * (right - left) > OWN_LARGEST:
+            if (bottom - top) > 0.6 * (right - left):
+                top, bottom = _narrowed(top, bottom, middle_row)
+            else:
+                left, right = _narrowed(left, right, middle_column)
+        box = (slice(top, bottom), slice(left, right))
+        heights = (np.arange(top, bottom, dtype=np.float32) / len(mask))[:, None]
+        picture = self.scenery.lab[box]
+        return Source(picture, mask[box], np.broadcast_to(heights, mask[box].shape).copy(), "the photo")
+
+    def _distance(self, drawn: Drawn, area: np.ndarray) -> float:
+        """How far away an area is: 0 near (the lower border) to 2 far (the horizon and above)."""
+        row = (drawn.box[0].start + float(np.nonzero(area)[0].mean())) / len(self.scenery.labels)
+        below = (row - self.scenery.horizon) / max(0.1, 1 - self.scenery.horizon)
+        return float(np.clip(2.2 * (1 - below), 0.3, 2))
+
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+
+def _narrowed(first: int, last: int, middle: int) -> tuple[int, int]:
+    """A tenth less, taken from the end that is farther from the middle."""
+    cut = max(1, (last - first) // 10)
+    return (first + cut, last) if middle - first > last - middle else (first, last - cut)
+
+
+def _spread(plan: np.ndarray, core: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """The plan with the area's rim, where it shows the old label, in the colours of the core beside it."""
+    to = lambda x: torch.from_numpy(np.ascontiguousarray(x))  # noqa: E731
+    rim = area & ~core
+    if not rim.any():
+        return plan
+    spread = filled(to(plan.transpose(2, 0, 1)), to(core[None].astype(np.float32)))
+    return np.where(rim[..., None], spread.permute(1, 2, 0).numpy(), plan)
+
+
+def _laid_in(
+    made: np.ndarray, share: np.ndarray | None, picture: np.ndarray, photo: np.ndarray, drawn: Drawn, area: np.ndarray,
+    profile: Profile, seed: int,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The new picture in its area, with the border of its profile; the share that goes with it."""
+    token = 16 * drawn.scale
+    if profile.edge == "soft":
+        depth = _depth(area & ~drawn.receded)
+        weight = np.clip(depth / (SOFT * token), 0, 1)
+        weight = (weight * weight * (3 - 2 * weight))[..., None]
+        return made + weight * (picture - made), share
+    cut = area & drawn.receded
+    if not cut.any():
+        return np.where(area[..., None], picture, made), share
+    # Where the outline recedes the border is ours to choose: near the stroke, roughened by what is seen there.
+    small = cv2.GaussianBlur(picture[..., 0], (0, 0), 1.5) - cv2.GaussianBlur(picture[..., 0], (0, 0), 8)
+    small = np.clip(small / max(1.0, float(small[area].std())), -2, 2) if profile.edge == "ragged" else 0
+    limit = token * (0.55 + 0.35 * noise(area.shape, token, seed)) + RAGGED * small
+    weight = np.clip((_depth(area) - limit) / 1.5 + 0.5, 0, 1).astype(np.float32)
+    near = cv2.dilate(cut.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    weight = np.where(near | (weight < 1) & _beside(cut, token), weight, 1.0)
+    weight = cv2.GaussianBlur(weight.astype(np.float32), (0, 0), 0.7)[..., None]
+    result = np.where(area[..., None], photo + weight * (picture - photo), made)
+    return result, None if share is None else np.where(area, 1.0, share).astype(np.float32)
+
+
+def _depth(area: np.ndarray) -> np.ndarray:
+    """(h, w) float32: pixels to the nearest one outside the area; beyond the box counts as inside."""
+    return cv2.distanceTransform(np.pad(area, 1, mode="edge").astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+
+
+def _beside(cut: np.ndarray, pixels: float) -> np.ndarray:
+    return cv2.distanceTransform((~cut).astype(np.uint8), cv2.DIST_L2, 5) < pixels

@@ -1,0 +1,305 @@
+"""Guided synthesis by example: an area is copied in coherent pieces from sources, coarse to fine, and seamed.
+
+Large pieces are laid at the coarsest level, PatchMatch mends what does not fit there and at the next levels; below
+them only seams are looked at again. The picture is put together band by band: each band is copied at its own level, so
+that fine detail has narrow seams and brightness has wide ones (Burt and Adelson, "A Multiresolution Spline With
+Application to Image Mosaics", 1983).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .field import Field, Looks, Places, Weights
+from .pieces import Wanted, lay_pieces
+from .pyramid import bands, collapse, filled, grow, shrink, smooth
+
+SEARCHED = 24_000  # target places up to which a level is searched
+START = 1_500  # target places of the level that pieces are laid at
+PATCH = 7
+COMPONENTS = 14
+RING = 24  # native pixels
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be synthesised; pictures are (3, h, w) float32 Lab (lightness 0–100).
+
+    plan: what was drawn, at native resolution. photo: the photo there. area: (h, w) bool, to be made.
+    alike: (h, w) bool, pixels of the photo beside the area that it should continue.
+    source, valid: (3, H, W) and (H, W) bool, all sources in one picture.
+    rows, source_rows: (h, w) and (H, W) float, the height in the photo that each pixel belongs to, 0 (top) to 1.
+    row_weight: what a difference of the whole height costs, in levels of lightness.
+    plan_weight: how much the plan counts against looks; plan_sigma: native pixels, what is finer is not followed.
+    shading: 0–1, how much of the plan's large shapes of light and colour is kept.
+    """
+
+    plan: Tensor
+    photo: Tensor
+    area: Tensor
+    alike: Tensor
+    source: Tensor
+    valid: Tensor
+    rows: Tensor
+    source_rows: Tensor
+    row_weight: float = 40.0
+    plan_weight: float = 0.3
+    plan_sigma: float = 12.0
+    shading: tuple[float, float, float] = (0.4, 0.25, 0.25)
+    shading_sigma: float = 32.0
+    chance: float = 0.3
+    rounds: int = 4
+
+
+@dataclass(frozen=True)
+class _Level:
+    """One size: target and source pictures, masks."""
+
+    plan: Tensor
+    photo: Tensor
+    area: Tensor
+    alike: Tensor
+    source: Tensor
+    valid: Tensor
+    made: Tensor  # area and the ring of known pixels round it that is copied as well, to see how copies fit there
+    rows: Tensor
+    source_rows: Tensor
+
+
+def synthesise(task: Task, generator: torch.Generator) -> Tensor:
+    """(3, h, w): the photo with the area made anew. Deterministic for a generator's seed."""
+    levels = _levels(task)
+    sizes = [int(level.area.sum()) for level in levels]
+    start = next((n for n, size in enumerate(sizes) if size <= START), len(levels) - 1)
+    sources: Tensor | None = None
+    picture: Tensor | None = None
+    for number in range(start, -1, -1):
+        level = levels[number]
+        places = Places(level.made)
+        if sources is None:
+            sources = _begin(level, places, task, 2**number, generator)
+        else:
+            sources = _finer(sources, previous, places, levels[number + 1], level)
+        previous = places
+        field = Field(places, sources, generator)
+        if sizes[number] <= SEARCHED:
+            for turn in range(task.rounds if number == start else 2):
+                picture = _voted(level, places, sources, 2)
+                looks = _looks(level, places, picture, task, 2**number)
+                field.improve(looks, Weights(task.plan_weight, 0.6, 1.5), 1, max(level.source.shape[1:]) // 4)
+            _drop_crumbs(places, sources, level)
+    assert sources is not None
+    return _put_together(task, levels, Places(levels[0].made), sources)
+
+
+def _levels(task: Task) -> list[_Level]:
+    mask = task.area.float()[None]
+    alike, valid = task.alike.float()[None], task.valid.float()[None]
+    made = (task.area | (task.alike & _near(task.area, RING))).float()[None]
+    plan, photo, source = task.plan, task.photo, filled(task.source, valid)
+    rows, source_rows = task.rows[None] * task.row_weight, task.source_rows[None] * task.row_weight
+    result: list[_Level] = []
+    while True:
+        area = mask[0] > 0.01
+        result.append(
+            _Level(plan, photo, area, (alike[0] > 0.5) & ~area, source, valid[0] > 0.97, (made[0] > 0.5) | area, rows, source_rows)
+        )
+        if min(mask.shape[1:]) < 12 or int(area.sum()) <= START:
+            return result
+        mask, alike, valid, made = (shrink(x) for x in (mask, alike, valid, made))
+        plan, photo, source, rows, source_rows = (shrink(x) for x in (plan, photo, source, rows, source_rows))
+
+
+def _begin(level: _Level, places: Places, task: Task, scale: int, generator: torch.Generator) -> Tensor:
+    """(N,) source places to start from: large pieces, and random places where none was laid."""
+    margin = _inside(level.valid, 1)
+    weight = torch.where(level.area, 1.0, 0.0)
+    weight = torch.where(level.alike & _near(level.area, 3), 4.0, weight)
+    wish = torch.cat([torch.where(level.area, level.plan, level.photo), level.rows])
+    source = torch.cat([level.source, level.source_rows])
+    laid, _ = lay_pieces(Wanted(wish, weight, level.made), source, margin, generator, task.chance)
+    sources = laid[places.rows, places.columns]
+    usable = margin.flatten().nonzero()[:, 0]
+    if not len(usable):
+        usable = level.valid.flatten().nonzero()[:, 0]
+    choice = torch.randint(len(usable), (len(places),), generator=generator).to(usable.device)
+    return torch.where(sources >= 0, sources, usable[choice])
+
+
+def _finer(sources: Tensor, coarse: Places, places: Places, above: _Level, level: _Level) -> Tensor:
+    """A coarser level's field at the next finer one: every piece moves with its places."""
+    wide, width, height = above.source.shape[2], level.source.shape[2], level.source.shape[1]
+    number = coarse.number[places.rows // 2, places.columns // 2]
+    lost = number < 0
+    number = number.clamp(min=0)
+    rows = (sources[number] // wide) * 2 + places.rows % 2
+    columns = (sources[number] % wide) * 2 + places.columns % 2
+    result = rows.clamp(max=height - 1) * width + columns.clamp(max=width - 1)
+    bad = lost | ~level.valid.flatten()[result]
+    if bool(bad.any()):  # the nearest usable place of the coarser one
+        usable = level.valid.flatten().nonzero()[:, 0]
+        position = torch.searchsorted(usable, result[bad]).clamp(max=len(usable) - 1)
+        result[bad] = usable[position]
+    return result
+
+
+def _near(mask: Tensor, pixels: int) -> Tensor:
+    side = 2 * pixels + 1
+    return F.max_pool2d(mask.float()[None], side, stride=1, padding=pixels)[0] > 0
+
+
+def _inside(mask: Tensor, pixels: int) -> Tensor:
+    """The mask without its border; with it where nothing would be left."""
+    inner = ~_near(~mask, pixels)
+    inner[:pixels], inner[-pixels:], inner[:, :pixels], inner[:, -pixels:] = False, False, False, False
+    return inner if int(inner.sum()) > 50 else mask
+
+
+def _voted(level: _Level, places: Places, sources: Tensor, radius: int) -> Tensor:
+    """The picture that a field makes: every place is the mean of what overlapping patches copy there."""
+    values = level.source.flatten(1)
+    total = torch.zeros(3, len(places), device=values.device)
+    count = torch.zeros(len(places), device=values.device)
+    width, size = level.source.shape[2], values.shape[1]
+    for dy in range(-radius, radius + 1):
+        for dx in range(-radius, radius + 1):
+            number = places.moved(-dy, -dx)
+            there = (sources[number.clamp(min=0)] + dy * width + dx).clamp(0, size - 1)
+            weight = (number >= 0).float() / (1 + dy * dy + dx * dx)
+            total += values[:, there] * weight
+            count += weight
+    picture = level.photo.clone()
+    picture[:, places.rows, places.columns] = total / count
+    return torch.where(level.area, picture, level.photo)
+
+
+def _looks(level: _Level, places: Places, picture: Tensor, task: Task, scale: int) -> Looks:
+    """Patches on their main components, and the smoothed colours, of target and sources."""
+    valid = _inside(level.valid, PATCH // 2)
+    known = (level.area | level.alike).float()[None]
+    seen = filled(picture, known)
+    basis = _basis(level.source, valid)
+    sigma = max(0.8, task.plan_sigma / scale)
+    ones = torch.ones_like(known)
+    strength = task.plan_weight * PATCH
+    wish = smooth(torch.where(level.area, level.plan, level.photo), ones, sigma)
+    offered = smooth(level.source, torch.ones_like(level.source[:1]), sigma)
+    target = torch.cat([_project(seen, basis), strength * wish, strength * level.rows])
+    source = torch.cat([_project(level.source, basis), strength * offered, strength * level.source_rows])
+    return Looks(
+        target[:, places.rows, places.columns].T.contiguous(),
+        source.flatten(1).T.contiguous(),
+        valid.flatten(),
+        level.source.shape[2],
+    )
+
+
+def _basis(source: Tensor, valid: Tensor) -> Tensor:
+    """(n, 3, 7, 7): the main components of the sources' patches."""
+    rows, columns = valid.nonzero(as_tuple=True)
+    step = max(1, len(rows) // 4000)
+    rows, columns = rows[::step], columns[::step]
+    half = PATCH // 2
+    padded = F.pad(source[None], (half,) * 4, mode="replicate")[0]
+    patches = torch.stack(
+        [padded[:, rows + dy, columns + dx] for dy in range(PATCH) for dx in range(PATCH)]
+    )  # (49, 3, n)
+    flat = patches.permute(2, 1, 0).reshape(len(rows), -1)
+    covariance = torch.cov(flat.T)
+    _, vectors = torch.linalg.eigh(covariance)
+    return vectors[:, -COMPONENTS:].T.reshape(-1, 3, PATCH, PATCH).contiguous()
+
+
+def _project(picture: Tensor, basis: Tensor) -> Tensor:
+    half = PATCH // 2
+    return F.conv2d(F.pad(picture[None], (half,) * 4, mode="replicate"), basis)[0]
+
+
+def _drop_crumbs(places: Places, sources: Tensor, level: _Level, rounds: int = 2) -> None:
+    """A place none of whose neighbours copies the same piece takes a neighbour's."""
+    width = level.source.shape[2]
+    valid = level.valid.flatten()
+    for _ in range(rounds):
+        moved = []
+        for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1)):
+            number = places.moved(dy, dx)
+            candidate = sources[number.clamp(min=0)] - dy * width - dx
+            usable = (number >= 0) & (candidate >= 0) & (candidate < len(valid))
+            usable &= valid[candidate.clamp(0, len(valid) - 1)]
+            moved.append(torch.where(usable, candidate, -1))
+        table = torch.stack(moved, 1)  # (N, 8)
+        own = (table == sources[:, None]).sum(1)
+        votes = (table[:, :, None] == table[:, None, :]).sum(2) * (table >= 0)
+        most, which = votes.max(1)
+        swap = (own <= 2) & (most > own)
+        sources[swap] = table[swap, which[swap]]
+
+
+def _put_together(task: Task, levels: list[_Level], places: Places, sources: Tensor) -> Tensor:
+    """Every band copied at its own level, the lowest mixed with the plan."""
+    count = len(levels) - 1
+    depth = min(5, count)
+    plan_bands = bands(task.photo, depth)
+    source = levels[0].source
+    field, here = sources, places
+    parts = []
+    for number in range(depth + 1):
+        level = levels[number]
+        if number:
+            there = Places(level.made)
+            field = _coarser(field, here, there, levels[number - 1], level)
+            here = there
+        band = source if number == depth else source - grow(shrink(source), *source.shape[1:])
+        copied = _voted_band(band, here, field, 1)
+        result = plan_bands[number].clone()
+        result[:, here.rows, here.columns] = copied
+        parts.append(result)
+        source = shrink(source)
+    return _lit(collapse(parts), task, levels[0])
+
+
+def _lit(picture: Tensor, task: Task, level: _Level) -> Tensor:
+    """Large shapes of light partly the plan's; along the border those of the photo, carried inwards."""
+    inside = task.area.float()[None]
+    difference = smooth(task.plan, inside, task.shading_sigma) - smooth(picture, inside, task.shading_sigma)
+    kept = torch.tensor(task.shading, device=picture.device)[:, None, None]
+    picture = picture + kept * difference * inside
+    ring = (level.made & ~task.area).float()[None]
+    if ring.sum() > 100:
+        error = smooth(task.photo - picture, ring, RING / 3).clamp(-25, 25)
+        picture = picture + filled(error, ring) * inside
+    return torch.where(task.area, picture, task.photo)
+
+
+def _coarser(field: Tensor, here: Places, there: Places, level: _Level, above: _Level) -> Tensor:
+    """The field at half the size: each place copies what one of its four finer ones does."""
+    width, wide = level.source.shape[2], above.source.shape[2]
+    height = above.source.shape[1]
+    result = torch.full((len(there),), -1, dtype=torch.int64, device=field.device)
+    for dy, dx in ((1, 1), (0, 1), (1, 0), (0, 0)):
+        rows = (there.rows * 2 + dy).clamp(max=here.height - 1)
+        columns = (there.columns * 2 + dx).clamp(max=here.width - 1)
+        number = here.number[rows, columns]
+        places = field[number.clamp(min=0)]
+        found = ((places // width) // 2).clamp(max=height - 1) * wide + ((places % width) // 2).clamp(max=wide - 1)
+        result = torch.where(number >= 0, found, result)
+    return result.clamp(min=0)
+
+
+def _voted_band(band: Tensor, places: Places, sources: Tensor, radius: int) -> Tensor:
+    values = band.flatten(1)
+    total = torch.zeros(3, len(places), device=values.device)
+    count = torch.zeros(len(places), device=values.device)
+    width, size = band.shape[2], values.shape[1]
+    for dy in range(-radius, radius + 1):
+        for dx in range(-radius, radius + 1):
+            number = places.moved(-dy, -dx)
+            there = (sources[number.clamp(min=0)] + dy * width + dx).clamp(0, size - 1)
+            weight = (number >= 0).float() * (1.0 if dy == dx == 0 else 0.5)
+            total += values[:, there] * weight
+            count += weight
+    return total / count.clamp(min=1e-6)
