@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
+import cv2
 import numpy as np
 
+from ..errors import RequestError
 from .exemplars import DISTANCES, Exemplar
 from .sources import Look, Source, in_the_look, to_lab
 
@@ -14,6 +17,7 @@ KIN = {
     "hill": ("field", "grass"), "field": ("grass",), "grass": ("field",), "plant": ("tree", "grass"),
     "earth": ("sand",), "sand": ("earth",),
 }  # fmt: skip
+STRANGE = 1.6  # exemplars that go together worse are not mixed
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Offer:
     cost: float
     look: Look
     usable: int
+    detail: float  # how much of its contrast is finer than four pixels
 
 
 def offers(library: tuple[Exemplar, ...], sought: Sought) -> list[Offer]:
@@ -48,14 +53,23 @@ def offers(library: tuple[Exemplar, ...], sought: Sought) -> list[Offer]:
 
 
 def _offer(exemplar: Exemplar, sought: Sought) -> Offer:
-    pixels, mask = exemplar.load()
-    look = Look.of(to_lab(pixels), mask) if mask.any() else sought.look
+    look, usable, detail = _facts(exemplar)
     apart = np.abs(look.mean - sought.look.mean) * np.array([0.5, 1.0, 1.0])
     flat = max(0.0, 1 - look.spread[0] / max(1.0, sought.look.spread[0]))  # cannot be stretched to that contrast
     far = abs(DISTANCES.index(exemplar.distance) - sought.distance)
-    usable = int(mask.sum())
     small = max(0.0, np.log2(sought.size / max(1, usable)))
-    return Offer(exemplar, float(apart.sum() / 12 + flat + 0.7 * far + 0.4 * small), look, usable)
+    return Offer(exemplar, float(apart.sum() / 12 + flat + 0.7 * far + 0.4 * small), look, usable, detail)
+
+
+@lru_cache(maxsize=512)
+def _facts(exemplar: Exemplar) -> tuple[Look, int, float]:
+    """Its look, how many pixels may be used, and its detail."""
+    pixels, mask = exemplar.load()
+    if not mask.any():
+        raise RequestError(f"{exemplar.mask}: nothing is marked as usable; mark it or remove the exemplar")
+    lab = to_lab(pixels)
+    fine = lab[..., 0] - cv2.GaussianBlur(lab[..., 0], (0, 0), 2)
+    return Look.of(lab, mask), int(mask.sum()), float(fine[mask].std() / max(1.0, lab[..., 0][mask].std()))
 
 
 def picked(ranked: list[Offer], sought: Sought, rng: np.random.Generator, count: int = 3) -> list[Source]:
@@ -65,13 +79,20 @@ def picked(ranked: list[Offer], sought: Sought, rng: np.random.Generator, count:
     near = [offer for offer in ranked if offer.cost < ranked[0].cost + 1.0][:4]
     first = near[int(rng.integers(len(near)))]
     chosen, covered = [first], first.usable
-    for offer in ranked:
+    for offer in sorted(ranked, key=lambda other: _strange(first, other)):
         if len(chosen) >= count or covered > 2.0 * sought.size:
             break
-        if offer is not first:
+        if offer is not first and _strange(first, offer) < STRANGE:
             chosen.append(offer)
             covered += offer.usable
     return [_source(offer, sought, bool(rng.integers(2))) for offer in chosen]
+
+
+def _strange(first: Offer, other: Offer) -> float:
+    """How ill a second exemplar goes with the first: other distance, other fineness, or ill with the edit."""
+    distances = [DISTANCES.index(offer.exemplar.distance) for offer in (first, other)]
+    finer = abs(float(np.log2(max(0.01, other.detail) / max(0.01, first.detail))))
+    return abs(distances[0] - distances[1]) + finer + 0.5 * max(0.0, other.cost - first.cost)
 
 
 def _source(offer: Offer, sought: Sought, mirrored: bool) -> Source:

@@ -45,9 +45,8 @@ class Places:
 class Weights:
     """What the parts of a place's cost count. Looks count 1."""
 
-    plan: float
-    use: float  # for each use of a source place beyond its fair share
-    coherence: float  # for each of four neighbours that copies another piece
+    use: float  # for each use of a source place beyond its fair share, times the usual cost of looks
+    coherence: float  # for each of four neighbours that copies another piece, times the same
 
 
 @dataclass(frozen=True)
@@ -74,24 +73,26 @@ class Field:
         """Search in place. reach: pixels within which random places are tried first."""
         everyone = torch.arange(len(self.places), device=self.sources.device)
         for turn in range(rounds):
-            uses = self._uses(looks)
-            price = weights.use * uses
-            best = looks.cost(everyone, self.sources) + price[self.sources] + self._apart(self.sources, looks, weights)
+            seen = looks.cost(everyone, self.sources)
+            unit = float(seen.median())
+            price = unit * weights.use * self._uses(looks)
+            self.unit = unit * weights.coherence
+            best = seen + price[self.sources] + self._apart(self.sources, looks)
             for jump in (1, 1, 4) if turn == 0 else (1, 2):
                 for dy, dx in AROUND:
-                    self._try_neighbours(dy * jump, dx * jump, looks, weights, price, best)
+                    self._try_neighbours(dy * jump, dx * jump, looks, price, best)
             radius = reach
             while radius >= 1:
-                self._try(self._shifted(radius, looks), looks, weights, price, best)
+                self._try(self._shifted(radius, looks), looks, price, best)
                 radius //= 3
 
     def _try_neighbours(
-        self, dy: int, dx: int, looks: Looks, weights: Weights, price: Tensor, best: Tensor
+        self, dy: int, dx: int, looks: Looks, price: Tensor, best: Tensor
     ) -> None:
         number = self.places.moved(dy, dx)
         candidate = self.sources[number.clamp(min=0)] - dy * looks.width - dx
         candidate = torch.where(number >= 0, candidate, -1)
-        self._try(candidate, looks, weights, price, best)
+        self._try(candidate, looks, price, best)
 
     def _shifted(self, radius: int, looks: Looks) -> Tensor:
         steps = torch.randint(-radius, radius + 1, (2, len(self.places)), generator=self.generator).to(
@@ -101,7 +102,7 @@ class Field:
         inside = (columns >= 0) & (columns < looks.width)
         return torch.where(inside, self.sources + steps[0] * looks.width + steps[1], -1)
 
-    def _try(self, candidate: Tensor, looks: Looks, weights: Weights, price: Tensor, best: Tensor) -> None:
+    def _try(self, candidate: Tensor, looks: Looks, price: Tensor, best: Tensor) -> None:
         """Take over the candidates (N,) that cost less; those outside the sources are passed over."""
         inside = (candidate >= 0) & (candidate < len(looks.valid))
         usable = inside & looks.valid[candidate.clamp(0, len(looks.valid) - 1)] & (candidate != self.sources)
@@ -109,19 +110,19 @@ class Field:
         if not len(numbers):
             return
         chosen = candidate[numbers]
-        cost = looks.cost(numbers, chosen) + price[chosen] + self._apart(chosen, looks, weights, numbers)
+        cost = looks.cost(numbers, chosen) + price[chosen] + self._apart(chosen, looks, numbers)
         better = cost < best[numbers]
         numbers, chosen = numbers[better], chosen[better]
         self.sources[numbers], best[numbers] = chosen, cost[better]
 
-    def _apart(self, sources: Tensor, looks: Looks, weights: Weights, numbers: Tensor | None = None) -> Tensor:
+    def _apart(self, sources: Tensor, looks: Looks, numbers: Tensor | None = None) -> Tensor:
         """What it costs that neighbours copy other pieces."""
         count = torch.zeros(len(sources), device=sources.device)
         for near, dy, dx in self.near:
             there = near if numbers is None else near[numbers]
             other = self.sources[there.clamp(min=0)] - dy * looks.width - dx
             count += (there >= 0) & (other != sources)
-        return weights.coherence * count
+        return self.unit * count
 
     def _uses(self, looks: Looks) -> Tensor:
         """(H * W,) how many times more often than its fair share each source place is used, at least 0."""

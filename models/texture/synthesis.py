@@ -90,7 +90,7 @@ def synthesise(task: Task, generator: torch.Generator) -> Tensor:
             for turn in range(task.rounds if number == start else 2):
                 picture = _voted(level, places, sources, 2)
                 looks = _looks(level, places, picture, task, 2**number)
-                field.improve(looks, Weights(task.plan_weight, 0.6, 1.5), 1, max(level.source.shape[1:]) // 4)
+                field.improve(looks, Weights(0.5, 0.15), 1, max(level.source.shape[1:]) // 4)
             _drop_crumbs(places, sources, level)
     assert sources is not None
     return _put_together(task, levels, Places(levels[0].made), sources)
