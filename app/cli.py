@@ -135,6 +135,12 @@ def _edit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label-strength", type=float, metavar="S", help="1 (as learned) to 10 (default 1.5)")
     parser.add_argument("--sketch-strength", type=float, metavar="S", help="how closely 512 follows 256 (default 0.4)")
     parser.add_argument("--outline", type=float, metavar="A", help="0: as painted, 1: natural (default), up to 4")
+    parser.add_argument(
+        "--texture", metavar="T", default="auto",
+        help="what texture is made of: auto (default: what suits the label), drawn (the model's own), photo (this "
+        "photo's), library (other photographs), or a file: another photo to take it from",
+    )  # fmt: skip
+    parser.add_argument("--no-grain", action="store_true", help="leave the photo's grain out of the edit")
     parser.add_argument("--draft", action="store_true", help="only the guide's quick sketches at 256")
     parser.add_argument("--window", choices=("auto", "256", "512", "1024"), default="auto")
     parser.add_argument("--quiet", action="store_true")
@@ -228,21 +234,24 @@ def _edit(options: argparse.Namespace) -> int:
     if options.mask is not None and options.label is None:
         raise RequestError("--mask needs --label NAME, the label to paint; see `scenebrush labels`")
     _threads(options)
-    from models.request import USUAL
+    from models.request import TEXTURES, USUAL
 
     from .headless import EditFiles, edit
     from .progress_bar import ProgressBar
 
     named = ("temperature", "top_k", "label_strength", "sketch_strength", "outline")
     asked = {name: getattr(options, name) for name in named}
+    reference = None if options.texture in TEXTURES else Path(options.texture)
     settings = replace(
         USUAL,
         samples=options.samples,
         keep=options.keep,
         seed=options.seed,
+        texture="reference" if reference else options.texture,
+        grain=not options.no_grain,
         **{name: value for name, value in asked.items() if value is not None},
     )
-    files = EditFiles(options.photo, options.out, options.mask, options.label, options.paint, options.labels)
+    files = EditFiles(options.photo, options.out, options.mask, options.label, options.paint, options.labels, reference)
     window = options.window if options.window == "auto" else int(options.window)
     with ProgressBar(options.samples, shown=not options.quiet) as bar:
         notify = (lambda _: None) if options.quiet else (lambda line: print(line, file=sys.stderr))

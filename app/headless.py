@@ -20,7 +20,7 @@ from models.config import LabelSet
 from models.drawing.ranking import rank
 from models.editor import SceneEditor
 from models.errors import RequestError, ScenebrushError
-from models.request import NOT_PAINTED, Candidate, EditRequest, Progress, SamplingSettings
+from models.request import NOT_PAINTED, Candidate, EditRequest, Progress, Reference, SamplingSettings
 
 from .io.contact_sheet import contact_sheet
 from .io.depth import to_full_depth
@@ -45,6 +45,13 @@ class EditFiles:
     label: str | None = None
     paint: Path | None = None
     labels: Path | None = None
+    reference: Path | None = None  # a photo to take textures from
+
+    @property
+    def read(self) -> tuple[Path, ...]:
+        """All that are read."""
+        paths = (self.photo, self.mask, self.paint, self.labels, self.reference)
+        return tuple(path for path in paths if path is not None)
 
 
 def label_index(label_set: LabelSet, name: str) -> int:
@@ -111,6 +118,7 @@ def edit(
     started = time.perf_counter()
     photo = load_photo(files.photo)
     labels = None if files.labels is None else load_index_map(files.labels, photo.size, "label map")
+    reference = None if files.reference is None else load_photo(files.reference)
     _check_inputs(files, min(settings.samples, settings.keep or settings.samples))
     scratch = prepare_out(files.out)
     try:
@@ -126,7 +134,10 @@ def edit(
             timings["segment"] = time.perf_counter() - began
         else:
             _check_range(labels, engine.label_set, files.labels or files.photo)
-        request = EditRequest(photo.rgb8, labels, paint, settings, window, draft, colors=photo.drawing_colors)
+        request = EditRequest(
+            photo.rgb8, labels, paint, settings, window, draft, colors=photo.drawing_colors,
+            reference=None if reference is None else reference_of(reference, engine),
+        )  # fmt: skip
         _announce(engine, request, notify)
         ranked = rank(list(engine.run(request, progress=progress)))
         kept = ranked[: settings.keep] if settings.keep is not None else ranked
@@ -136,8 +147,7 @@ def edit(
         timings["total"] = time.perf_counter() - started
         record = edit_record(photo, engine, request, kept, names, timings)
         (scratch / "edit.json").write_text(json.dumps(record, indent=1) + "\n")
-        inputs = {path for path in (files.photo, files.mask, files.paint, files.labels) if path is not None}
-        _publish(scratch, files.out, inputs)
+        _publish(scratch, files.out, set(files.read))
     except OSError as error:
         raise OutputError(
             f"{files.out}: cannot write there ({error.strerror or error}); choose another --out folder"
@@ -145,6 +155,12 @@ def edit(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return kept
+
+
+def reference_of(photo: Photo, engine: SceneEditor) -> Reference:
+    """Another photo to take textures from, with the labels that the engine suggests for it."""
+    picture = photo.screen_colors.convert(photo.rgb8)
+    return Reference(picture, engine.suggest_labels(picture), photo.path.name if photo.path else "reference")
 
 
 def _announce(engine: SceneEditor, request: EditRequest, notify: Callable[[str], None]) -> None:
@@ -197,8 +213,8 @@ def _earlier_files(out: Path) -> set[str]:
 def _check_inputs(files: EditFiles, count: int) -> None:
     """Refuse to overwrite what the edit reads."""
     written = {"contact-sheet.png", *(f"candidate-{number:02d}.png" for number in range(1, count + 1))}
-    for path in (files.photo, files.mask, files.paint, files.labels):
-        if path is not None and path.resolve().parent == files.out.resolve() and path.name in written:
+    for path in files.read:
+        if path.resolve().parent == files.out.resolve() and path.name in written:
             raise OutputError(f"{path}: the edit would overwrite this file; choose another --out folder")
 
 
@@ -231,6 +247,7 @@ def edit_record(
                 "nats_per_token": candidate.nats_per_token,
                 "tokens": candidate.tokens.tolist(),
                 "token_log_likelihoods": candidate.token_log_likelihoods.tolist(),
+                "textured": sorted({label for patch in candidate.patches for label in patch.textured}),
             }
             for number, (name, candidate) in enumerate(zip(names, kept, strict=True), 1)
         ],

@@ -47,6 +47,8 @@ from .request import (
     Speed,
     Window,
 )
+from .texture.maker import TextureMaker
+from .texture.stage import DrawnArea
 
 Report = Callable[[Progress], None]
 ChooseLists = Callable[[Transformer, Tensor, Tensor, Tensor, int, Semantics], BlockLists | None]  # None: dense
@@ -71,6 +73,7 @@ class Job:
     cancel: CancelToken
     report: Report
     preview_share: float = 0.0  # of the time of the full drawing, for previews
+    texture: TextureMaker | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,10 @@ class SceneEditor:
             networks.guiding_transformer.pack()
             if networks.transformer is not None:
                 networks.transformer.pack()
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return tuple(label.name for label in self.label_set.labels)
 
     @property
     def can_suggest(self) -> bool:
@@ -186,8 +193,10 @@ class SceneEditor:
         Raises Cancelled between two tokens after cancel.cancel(), DeviceError when memory runs out on every step
         of the ladder, RequestError when a label is unknown to this checkpoint.
         """
-        job = Job(CancelToken() if cancel is None else cancel, progress or (lambda _: None), preview_share)
         self._check_labels(request)
+        textured = request.settings.texture != "drawn" and not request.draft
+        maker = TextureMaker(request, self.label_names, self.device.device) if textured else None
+        job = Job(CancelToken() if cancel is None else cancel, progress or (lambda _: None), preview_share, maker)
         self.timings = Timings()
         plan = self._plan(request.paint, request.window)
         self._check_basis(request, plan)
@@ -409,8 +418,14 @@ class SceneEditor:
                 generated = request.colors.restore(generated)
             started = self.timings.add("decode", started)
             generated = match_colors(generated, original, edited, scale)
-            patches.append(Patch(region.left, region.top, blend(generated, original, edited, share), edited))
-            self.timings.add("blend", started)
+            patch = Patch(region.left, region.top, blend(generated, original, edited, share), edited)
+            started = self.timings.add("blend", started)
+            if job is not None and job.texture is not None:
+                job.report(Progress("texture", row, len(batch), (index,)))
+                area = DrawnArea(generated, request.paint[region.rows, region.columns], edited, scale, share)
+                patch = job.texture.textured(patch, area, region, scene, request.seed(index), job.cancel.check)
+                self.timings.add("texture", started)
+            patches.append(patch)
         return patches
 
     # --- limits ------------------------------------------------------------------------------------------

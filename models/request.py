@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -46,6 +46,21 @@ class PhotoColors(Protocol):
     def restore(self, rgb: np.ndarray) -> np.ndarray: ...  # sRGB -> the photo's values
 
 
+TEXTURES = ("auto", "drawn", "photo", "library", "reference")
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Another photo whose textures an edit is to have ("make the lake like in this one").
+
+    picture: (H, W, 3) uint8 sRGB; labels: (H, W) uint8; name: for people.
+    """
+
+    picture: np.ndarray
+    labels: np.ndarray
+    name: str
+
+
 @dataclass(frozen=True)
 class SamplingSettings:
     """How candidates are drawn.
@@ -69,6 +84,8 @@ class SamplingSettings:
     label_strength: float = 1.0
     sketch_strength: float = 0.0
     outline: float = 0.0
+    texture: str = "drawn"
+    grain: bool = True
 
     def __post_init__(self) -> None:
         if self.samples < 1:
@@ -89,10 +106,14 @@ class SamplingSettings:
             raise RequestError(f"sketch strength is {self.sketch_strength}; use a number from 0 (off) to 10")
         if not 0 <= self.outline <= 4:
             raise RequestError(f"outline is {self.outline}; use a number from 0 (as painted) to 4")
+        if self.texture not in TEXTURES:
+            raise RequestError(f"texture is {self.texture!r}; use {', '.join(TEXTURES[:-1])} or {TEXTURES[-1]}")
 
 
 # How editor and command line draw unless told otherwise (docs/training-log.md has the figures).
-USUAL = SamplingSettings(temperature=1.3, top_k=300, label_strength=1.5, sketch_strength=0.4, outline=1.0)
+USUAL = SamplingSettings(
+    temperature=1.3, top_k=300, label_strength=1.5, sketch_strength=0.4, outline=1.0, texture="auto"
+)
 
 
 @dataclass(frozen=True)
@@ -116,7 +137,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a job is. stage: "encode", "guide", "sketch", "sga", "decode". done/total: steps of this stage.
+    """Where a job is. stage: "encode", "guide", "sketch", "sga", "decode", "texture". done/total: steps of this stage.
 
     candidates: indices of the candidates that the step belongs to (empty: all). previews: one patch for each of
     them when there is something new to see (the guide's sketch), else empty.
@@ -135,12 +156,23 @@ class Patch:
 
     pixels: (h, w, 3) uint8, equal to the photo where this window edits nothing.
     mask: (h, w) bool, the painted pixels that this window edits.
+    other: (h, w, 3) uint8, the pixels with the drawing's own texture where `pixels` are textured from photographs (and
+    the other way round when `as_drawn`); None: there is no other. textured: names of the labels that were.
     """
 
     x: int
     y: int
     pixels: np.ndarray
     mask: np.ndarray
+    other: np.ndarray | None = None
+    textured: tuple[str, ...] = ()
+    as_drawn: bool = False
+
+    def swapped(self) -> Patch:
+        """The other texture in front; itself where there is no other."""
+        if self.other is None:
+            return self
+        return replace(self, pixels=self.other, other=self.pixels, as_drawn=not self.as_drawn)
 
 
 @dataclass(frozen=True)
@@ -168,6 +200,20 @@ class Candidate:
     surprise: tuple[np.ndarray, ...] = ()
     guide_codes: tuple[np.ndarray, ...] = ()
     draft: bool = False
+
+    @property
+    def textured(self) -> bool:
+        """Whether it can be shown both as drawn and with texture from photographs."""
+        return any(patch.other is not None for patch in self.patches)
+
+    @property
+    def as_drawn(self) -> bool:
+        """Whether it is shown with the drawing's own texture."""
+        return all(patch.as_drawn or patch.other is None for patch in self.patches)
+
+    def swapped(self) -> Candidate:
+        """The same candidate with its other texture in front."""
+        return replace(self, patches=tuple(patch.swapped() for patch in self.patches))
 
     @property
     def log_likelihood(self) -> float:
@@ -248,6 +294,7 @@ class EditRequest:
     drafts: sketches of this very edit to draw in full; they stand for settings.samples and settings.seed.
     reroll: draw part of a candidate of this very edit again.
     colors: of a photo whose values are not sRGB; what is drawn is given its values.
+    reference: the photo that settings.texture "reference" asks for.
     Raises RequestError when the arrays do not fit each other or nothing is painted.
     """
 
@@ -260,6 +307,7 @@ class EditRequest:
     drafts: tuple[Candidate, ...] = ()
     reroll: Reroll | None = None
     colors: PhotoColors | None = None
+    reference: Reference | None = None
 
     def __post_init__(self) -> None:
         if self.photo.ndim != 3 or self.photo.shape[2] != 3 or self.photo.dtype != np.uint8:
@@ -279,6 +327,8 @@ class EditRequest:
             raise RequestError("nothing is painted; paint the area that should change")
         if self.draft + bool(self.drafts) + (self.reroll is not None) > 1:
             raise RequestError("draft, drafts and reroll exclude each other; ask for one of them")
+        if self.settings.texture == "reference" and self.reference is None:
+            raise RequestError("texture is to come from a reference, but there is none; choose a reference photo")
 
     @property
     def count(self) -> int:

@@ -46,7 +46,8 @@ class Offer:
 def offers(library: tuple[Exemplar, ...], sought: Sought) -> list[Offer]:
     """Exemplars of the label, or of its kin where there are none, best first."""
     for labels in ((sought.label,), KIN.get(sought.label, ())):
-        found = [_offer(e, sought) for e in library if e.label in labels and (not sought.exclude or e.source != sought.exclude)]
+        known = (e for e in library if e.label in labels and not (sought.exclude and e.source == sought.exclude))
+        found = [_offer(exemplar, sought) for exemplar in known]
         if found:
             return sorted(found, key=lambda offer: offer.cost)
     return []
@@ -58,7 +59,7 @@ def _offer(exemplar: Exemplar, sought: Sought) -> Offer:
     flat = max(0.0, 1 - look.spread[0] / max(1.0, sought.look.spread[0]))  # cannot be stretched to that contrast
     far = abs(DISTANCES.index(exemplar.distance) - sought.distance)
     small = max(0.0, np.log2(sought.size / max(1, usable)))
-    return Offer(exemplar, float(apart.sum() / 12 + flat + 0.7 * far + 0.4 * small), look, usable, detail)
+    return Offer(exemplar, min(2.5, float(apart.sum()) / 12) + flat + 0.7 * far + 0.8 * small, look, usable, detail)
 
 
 @lru_cache(maxsize=512)

@@ -22,24 +22,28 @@ FORMAT = 1
 DISTANCES = ("near", "middle", "far")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exemplar:
     """One crop. label: its name; distance: near, middle or far; source: the photo that it is cut from.
 
-    position: centre row of the crop in its photo, 0 (top) to 1; light: a word.
+    position: centre row of the crop in its photo, 0 (top) to 1; light: a word. loaded: pixels and mask of one that is
+    in no file.
     """
 
     name: str
     label: str
-    picture: Path
-    mask: Path
+    picture: Path = Path()
+    mask: Path = Path()
     distance: str = "middle"
     light: str = ""
     source: str = ""
     position: float = 0.5
+    loaded: tuple[np.ndarray, np.ndarray] | None = None
 
     def load(self) -> tuple[np.ndarray, np.ndarray]:
         """Pixels (h, w, 3) uint8 sRGB and mask (h, w) bool; RequestError when a file cannot be read."""
+        if self.loaded is not None:
+            return self.loaded
         try:
             with Image.open(self.picture) as picture, Image.open(self.mask) as mask:
                 pixels, usable = np.array(picture.convert("RGB")), np.array(mask.convert("L")) > 127

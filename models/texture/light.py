@@ -1,4 +1,4 @@
-"""The last touches of what was copied: as sharp as the photo, and with its grain."""
+"""The photo's grain, put on what was made, tone by tone."""
 
 from __future__ import annotations
 
@@ -7,31 +7,6 @@ import numpy as np
 
 TONES = 4
 FLAT = 0.35  # the share of a tone's pixels with the least structure, where grain is measured
-REACH = 160  # pixels round the edit
-OCTAVES = 2
-
-
-def _octaves(grey: np.ndarray) -> list[np.ndarray]:
-    result = []
-    for _ in range(OCTAVES + 1):
-        small = cv2.GaussianBlur(grey, (0, 0), 1.0)
-        result.append(grey - small)
-        grey = cv2.resize(small, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    return result
-
-
-def _slope(grey: np.ndarray, mask: np.ndarray) -> list[float]:
-    """How strong each octave is beside the next coarser one, where the mask holds; [] when there is too little."""
-    strengths = []
-    for octave in _octaves(grey):
-        inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        if inner.sum() < 200:
-            return []
-        strengths.append(float(octave[inner].std()) + 1e-3)
-        mask = cv2.resize(mask.astype(np.uint8), octave.shape[::-1], interpolation=cv2.INTER_NEAREST)
-        mask = cv2.resize(mask, (octave.shape[1] // 2 or 1, octave.shape[0] // 2 or 1), interpolation=cv2.INTER_NEAREST) > 0
-        mask = mask[: (octave.shape[0] + 1) // 2, : (octave.shape[1] + 1) // 2]
-    return [strengths[n] / strengths[n + 1] for n in range(OCTAVES)]
 
 
 def grain_of(grey: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -28,7 +28,8 @@ class Profile:
 
 
 _GROUND = Profile()
-_CLIFF = Profile(plan_weight=0.4, shading=(0.5, 0.4, 0.4), reach=0.3)
+_CLIFF = Profile(plan_weight=0.5, shading=(0.5, 0.4, 0.4))
+_PEAK = Profile(plan_weight=1.2, plan_detail=4.0, shading=(0.7, 0.7, 0.7), edge="soft", reach=0.5)
 _WATER = Profile(plan_weight=0.6, shading=(0.6, 0.5, 0.5), edge="plain", reach=0.4, library=False)
 PROFILES: dict[str, Profile] = {
     "tree": _GROUND,
@@ -40,9 +41,9 @@ PROFILES: dict[str, Profile] = {
     "earth": _GROUND,
     "sand": _GROUND,
     "road": _GROUND,
-    "mountain": _CLIFF,
+    "mountain": _PEAK,
     "rock": _CLIFF,
-    "snow": _CLIFF,
+    "snow": Profile(plan_weight=0.5, shading=(0.5, 0.9, 0.9)),
     "clouds": Profile(plan_weight=1.5, plan_detail=4.0, shading=(0.7, 0.7, 0.7), edge="soft"),
     "sky": Profile(plan_weight=1.0, shading=(0.8, 0.8, 0.8), edge="plain", library=False, reach=0.3),
     "sea": _WATER,

@@ -69,7 +69,7 @@ def own_mask(lab: np.ndarray, same: np.ndarray) -> np.ndarray:
 def in_the_look(picture: np.ndarray, mask: np.ndarray, look: Look, share: float = 0.8) -> np.ndarray:
     """An exemplar's Lab with mean and spread moved to those of a look; the gain is bounded, so grain stays grain."""
     own = Look.of(picture, mask)
-    gain = np.clip(look.spread / np.maximum(own.spread, 1e-3), 0.65, 1.5)
+    gain = np.clip(look.spread / np.maximum(own.spread, 1e-3), (0.65, 0.3, 0.3), 1.5)
     gain = 1 + share * (gain - 1)
     return ((picture - own.mean) * gain + own.mean + share * (look.mean - own.mean)).astype(np.float32)
 

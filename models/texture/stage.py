@@ -8,23 +8,24 @@ stays as it is.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import cv2
 import numpy as np
 import torch
 
+from ..drawing.outline import noise
 from .choosing import KIN, Sought, offers, picked
 from .exemplars import Exemplar
-from ..drawing.outline import noise
 from .light import with_grain
 from .profiles import PROFILES, Profile
 from .pyramid import filled
-from .sources import Look, Source, atlas, in_the_look, own_mask, to_lab, to_rgb
+from .sources import Look, Source, atlas, own_mask, to_lab, to_rgb
 from .synthesis import Task, synthesise
 
 OWN_ENOUGH = 0.35  # of an area; with less of its own material a photo repeats itself
+MOST_REPEATED = 5  # times that sources may be used over; an area that needs more stays as drawn
 OWN_SOME = 4_000  # pixels of its own whose colours are worth following
 OWN_LARGEST = 1_600_000  # pixels of the photo that are offered as source
 SMALLEST = 400  # pixels; smaller areas stay as drawn
@@ -36,42 +37,46 @@ Box = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class Scenery:
-    """The photo of an edit: pixels (H, W, 3) uint8, labels (H, W) uint8 before the edit, painted (H, W) bool."""
+    """The part of a photo that is looked at: pixels (H, W, 3) uint8 sRGB, labels (H, W) uint8, painted (H, W) bool.
+
+    names: of the labels. top, height: where the part begins and how high it is, as shares of the photo's height;
+    horizon: where the sky ends, as such a share.
+    """
 
     photo: np.ndarray
     labels: np.ndarray
     painted: np.ndarray
     names: tuple[str, ...]
+    top: float
+    height: float
+    horizon: float
 
     @cached_property
     def lab(self) -> np.ndarray:
         return to_lab(self.photo)
 
-    @cached_property
-    def horizon(self) -> float:
-        """Share of the height at which the sky ends; 0.35 where there is none."""
-        sky = np.isin(self.labels, [n for n, name in enumerate(self.names) if name in ("sky", "clouds")])
-        if sky.mean() < 0.02:
-            return 0.35
-        return float(np.quantile(np.nonzero(sky)[0], 0.95)) / len(sky)
+    def rows(self, first: int, last: int) -> np.ndarray:
+        """(last - first, 1) float32: heights in the photo of rows of this part."""
+        return (self.top + self.height * np.arange(first, last, dtype=np.float32) / len(self.labels))[:, None]
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnArea:
     """What was drawn for a box of the photo.
 
-    plan: (h, w, 3) uint8 at the photo's scale. paint: (h, w) uint8 label painted, NOT_PAINTED elsewhere; asked: (h, w)
-    uint8 label asked of the model, which differs where the outline recedes. edited: (h, w) bool, the painted pixels of
-    this window. scale: photo pixels to one of the drawing. share: (h, w) how much of the plan may show, or None.
+    plan: (h, w, 3) uint8 at the photo's scale, sRGB. asked: (h, w) uint8 label asked of the model, which differs from
+    the painted one where the outline recedes. edited: (h, w) bool, the painted pixels of this window. scale: photo
+    pixels to one of the drawing. share: (h, w) how much of the plan may show, or None. paint: (h, w) uint8 label
+    painted, NOT_PAINTED elsewhere; rows, columns: of the box in what is looked at.
     """
 
-    box: Box
     plan: np.ndarray
-    paint: np.ndarray
     asked: np.ndarray
     edited: np.ndarray
     scale: float
     share: np.ndarray | None = None
+    paint: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
+    box: Box = (slice(0), slice(0))
 
     @cached_property
     def receded(self) -> np.ndarray:
@@ -81,7 +86,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Textured:
-    """picture: (h, w, 3) uint8 in place of the plan; share: as `Drawn.share`; labels: those that were made anew."""
+    """picture: (h, w, 3) uint8 in place of the plan; share: as `DrawnArea.share`; labels: those that were made anew."""
 
     picture: np.ndarray
     share: np.ndarray | None
@@ -93,13 +98,15 @@ class TextureStage:
 
     def __init__(
         self, scenery: Scenery, exemplars: tuple[Exemplar, ...] = (), own: bool = True, grain: bool = True,
-        exclude: str = "", device: torch.device | None = None,
+        exclude: str = "", any_label: bool = False, device: torch.device | None = None,
     ) -> None:  # fmt: skip
+        """own: whether the photo itself is a source; exclude: a source photo whose exemplars are not used (to measure);
+        any_label: exemplars are used for labels too whose profile has none."""
         self.scenery, self.exemplars, self.own, self.grain, self.exclude = scenery, exemplars, own, grain, exclude
-        self.device = device or torch.device("cpu")
+        self.any_label, self.device = any_label, device or torch.device("cpu")
         self._own_masks: dict[int, np.ndarray] = {}
 
-    def texture(self, drawn: Drawn, seed: int, check: Callable[[], None] = lambda: None) -> Textured:
+    def texture(self, drawn: DrawnArea, seed: int, check: Callable[[], None] = lambda: None) -> Textured:
         """Deterministic for a seed. `check` is called between steps and may raise to stop."""
         plan, photo = to_lab(drawn.plan), self.scenery.lab[drawn.box]
         made, share, done = plan.copy(), drawn.share, []
@@ -112,7 +119,7 @@ class TextureStage:
                 continue
             check()
             guide = plan if profile.edge == "soft" else _spread(plan, core, area)
-            picture = self._area(drawn, guide, photo, int(label), area, profile, seed)
+            picture = self._area(drawn, guide, int(label), area, profile, seed)
             if picture is None:
                 continue
             made, share = _laid_in(made, share, picture, photo, drawn, area, profile, seed)
@@ -123,15 +130,15 @@ class TextureStage:
         return Textured(picture, share, tuple(done))
 
     def _area(
-        self, drawn: Drawn, plan: np.ndarray, photo: np.ndarray, label: int, area: np.ndarray, profile: Profile, seed: int
+        self, drawn: DrawnArea, plan: np.ndarray, label: int, area: np.ndarray, profile: Profile, seed: int
     ) -> np.ndarray | None:
         """(h, w, 3) Lab with `area` made anew, or None where nothing fits."""
+        photo = self.scenery.lab[drawn.box]
         sources = self._sources(plan, label, area, drawn, profile, seed)
         if not sources:
             return None
         pictures, masks, rows = atlas(sources)
-        height = len(self.scenery.labels)
-        here = (np.arange(drawn.box[0].start, drawn.box[0].stop, dtype=np.float32) / height)[:, None]
+        here = self.scenery.rows(drawn.box[0].start, drawn.box[0].stop)
         to = self._tensor
         task = Task(
             plan=to(plan.transpose(2, 0, 1)), photo=to(photo.transpose(2, 0, 1)), area=to(area),
@@ -146,20 +153,23 @@ class TextureStage:
         return picture if float(np.linalg.norm(apart, axis=1).mean()) < TOO_FAR else None
 
     def _sources(
-        self, plan: np.ndarray, label: int, area: np.ndarray, drawn: Drawn, profile: Profile, seed: int
+        self, plan: np.ndarray, label: int, area: np.ndarray, drawn: DrawnArea, profile: Profile, seed: int
     ) -> list[Source]:
         size, own = int(area.sum()), self._own(label)
         have = int(own.sum()) if self.own else 0
         source = self._own_source(own, drawn, label) if have > SMALLEST else None
-        if source is not None and (have > OWN_ENOUGH * size or not (self.exemplars and profile.library)):
+        foreign = profile.library or self.any_label
+        if source is not None and (have > OWN_ENOUGH * size or not (self.exemplars and foreign)):
             return [source] if have > 0.1 * size else []
         look = Look.of(plan, area)
         if have > OWN_SOME:
             look = look.mixed(Look.of(self.scenery.lab, own), 0.7 * min(1.0, have / (0.2 * size)))
         sought = Sought(self.scenery.names[label], look, size, self._distance(drawn, area), self.exclude)
         rng = np.random.Generator(np.random.Philox(key=[seed, label]))
-        found = picked(offers(self.exemplars, sought), sought, rng) if profile.library else []
-        return [*found, source] if found and source is not None and have > OWN_SOME else found
+        found = picked(offers(self.exemplars, sought), sought, rng) if foreign else []
+        if found and source is not None and have > OWN_SOME:
+            found.append(source)
+        return found if sum(int(each.mask.sum()) for each in found) * MOST_REPEATED > size else []
 
     def _own(self, label: int) -> np.ndarray:
         if label not in self._own_masks:
@@ -172,7 +182,7 @@ class TextureStage:
         kin = (self.scenery.names[label], *KIN.get(self.scenery.names[label], ()))
         return np.isin(self.scenery.labels, [self.scenery.names.index(k) for k in kin]) & ~self.scenery.painted
 
-    def _own_source(self, mask: np.ndarray, drawn: Drawn, label: int) -> Source:
+    def _own_source(self, mask: np.ndarray, drawn: DrawnArea, label: int) -> Source:
         """The photo as a source, cut to what is nearest to the edit when it is large."""
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
@@ -184,13 +194,14 @@ class TextureStage:
             else:
                 left, right = _narrowed(left, right, middle_column)
         box = (slice(top, bottom), slice(left, right))
-        heights = (np.arange(top, bottom, dtype=np.float32) / len(mask))[:, None]
+        heights = self.scenery.rows(top, bottom)
         picture = self.scenery.lab[box]
         return Source(picture, mask[box], np.broadcast_to(heights, mask[box].shape).copy(), "the photo")
 
-    def _distance(self, drawn: Drawn, area: np.ndarray) -> float:
+    def _distance(self, drawn: DrawnArea, area: np.ndarray) -> float:
         """How far away an area is: 0 near (the lower border) to 2 far (the horizon and above)."""
-        row = (drawn.box[0].start + float(np.nonzero(area)[0].mean())) / len(self.scenery.labels)
+        middle = drawn.box[0].start + int(np.nonzero(area)[0].mean())
+        row = float(self.scenery.rows(middle, middle + 1)[0, 0])
         below = (row - self.scenery.horizon) / max(0.1, 1 - self.scenery.horizon)
         return float(np.clip(2.2 * (1 - below), 0.3, 2))
 
@@ -215,28 +226,29 @@ def _spread(plan: np.ndarray, core: np.ndarray, area: np.ndarray) -> np.ndarray:
 
 
 def _laid_in(
-    made: np.ndarray, share: np.ndarray | None, picture: np.ndarray, photo: np.ndarray, drawn: Drawn, area: np.ndarray,
-    profile: Profile, seed: int,
+    made: np.ndarray, share: np.ndarray | None, picture: np.ndarray, photo: np.ndarray, drawn: DrawnArea,
+    area: np.ndarray, profile: Profile, seed: int,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The new picture in its area, with the border of its profile; the share that goes with it."""
     token = 16 * drawn.scale
     if profile.edge == "soft":
         depth = _depth(area & ~drawn.receded)
         weight = np.clip(depth / (SOFT * token), 0, 1)
-        weight = (weight * weight * (3 - 2 * weight))[..., None]
-        return made + weight * (picture - made), share
+        weight = weight * weight * (3 - 2 * weight)
+        return made + weight[..., None] * (picture - made), share
     cut = area & drawn.receded
     if not cut.any():
         return np.where(area[..., None], picture, made), share
     # Where the outline recedes the border is ours to choose: near the stroke, roughened by what is seen there.
-    small = cv2.GaussianBlur(picture[..., 0], (0, 0), 1.5) - cv2.GaussianBlur(picture[..., 0], (0, 0), 8)
-    small = np.clip(small / max(1.0, float(small[area].std())), -2, 2) if profile.edge == "ragged" else 0
-    limit = token * (0.55 + 0.35 * noise(area.shape, token, seed)) + RAGGED * small
-    weight = np.clip((_depth(area) - limit) / 1.5 + 0.5, 0, 1).astype(np.float32)
+    limit = (token * (0.55 + 0.35 * noise(area.shape, token, seed))).astype(np.float32)
+    if profile.edge == "ragged":
+        small = cv2.GaussianBlur(picture[..., 0], (0, 0), 1.5) - cv2.GaussianBlur(picture[..., 0], (0, 0), 8)
+        limit += RAGGED * np.clip(small / max(1.0, float(small[area].std())), -2, 2).astype(np.float32)
+    weight = np.clip((_depth(area) - limit) / 1.5 + 0.5, 0, 1)
     near = cv2.dilate(cut.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     weight = np.where(near | (weight < 1) & _beside(cut, token), weight, 1.0)
-    weight = cv2.GaussianBlur(weight.astype(np.float32), (0, 0), 0.7)[..., None]
-    result = np.where(area[..., None], photo + weight * (picture - photo), made)
+    weight = cv2.GaussianBlur(weight.astype(np.float32), (0, 0), 0.7)
+    result = np.where(area[..., None], photo + weight[..., None] * (picture - photo), made)
     return result, None if share is None else np.where(area, 1.0, share).astype(np.float32)
 
 

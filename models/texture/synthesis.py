@@ -75,25 +75,21 @@ def synthesise(task: Task, generator: torch.Generator) -> Tensor:
     levels = _levels(task)
     sizes = [int(level.area.sum()) for level in levels]
     start = next((n for n, size in enumerate(sizes) if size <= START), len(levels) - 1)
-    sources: Tensor | None = None
-    picture: Tensor | None = None
+    places = Places(levels[start].made)
+    sources = _begin(levels[start], places, task, generator)
     for number in range(start, -1, -1):
         level = levels[number]
-        places = Places(level.made)
-        if sources is None:
-            sources = _begin(level, places, task, 2**number, generator)
-        else:
-            sources = _finer(sources, previous, places, levels[number + 1], level)
-        previous = places
+        if number < start:
+            coarse, places = places, Places(level.made)
+            sources = _finer(sources, coarse, places, levels[number + 1], level)
         field = Field(places, sources, generator)
         if sizes[number] <= SEARCHED:
-            for turn in range(task.rounds if number == start else 2):
+            for _ in range(task.rounds if number == start else 2):
                 picture = _voted(level, places, sources, 2)
                 looks = _looks(level, places, picture, task, 2**number)
                 field.improve(looks, Weights(0.5, 0.15), 1, max(level.source.shape[1:]) // 4)
             _drop_crumbs(places, sources, level)
-    assert sources is not None
-    return _put_together(task, levels, Places(levels[0].made), sources)
+    return _put_together(task, levels, places, sources)
 
 
 def _levels(task: Task) -> list[_Level]:
@@ -105,16 +101,15 @@ def _levels(task: Task) -> list[_Level]:
     result: list[_Level] = []
     while True:
         area = mask[0] > 0.01
-        result.append(
-            _Level(plan, photo, area, (alike[0] > 0.5) & ~area, source, valid[0] > 0.97, (made[0] > 0.5) | area, rows, source_rows)
-        )
+        near, usable, copied = (alike[0] > 0.5) & ~area, valid[0] > 0.97, (made[0] > 0.5) | area
+        result.append(_Level(plan, photo, area, near, source, usable, copied, rows, source_rows))
         if min(mask.shape[1:]) < 12 or int(area.sum()) <= START:
             return result
         mask, alike, valid, made = (shrink(x) for x in (mask, alike, valid, made))
         plan, photo, source, rows, source_rows = (shrink(x) for x in (plan, photo, source, rows, source_rows))
 
 
-def _begin(level: _Level, places: Places, task: Task, scale: int, generator: torch.Generator) -> Tensor:
+def _begin(level: _Level, places: Places, task: Task, generator: torch.Generator) -> Tensor:
     """(N,) source places to start from: large pieces, and random places where none was laid."""
     margin = _inside(level.valid, 1)
     weight = torch.where(level.area, 1.0, 0.0)
