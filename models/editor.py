@@ -194,8 +194,7 @@ class SceneEditor:
         of the ladder, RequestError when a label is unknown to this checkpoint.
         """
         self._check_labels(request)
-        textured = request.settings.texture != "drawn" and not request.draft
-        maker = TextureMaker(request, self.label_names, self.device.device) if textured else None
+        maker = TextureMaker(request, self.label_names, self.device.device) if request.textured else None
         job = Job(CancelToken() if cancel is None else cancel, progress or (lambda _: None), preview_share, maker)
         self.timings = Timings()
         plan = self._plan(request.paint, request.window)

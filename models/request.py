@@ -335,6 +335,11 @@ class EditRequest:
         """How many candidates will be drawn."""
         return len(self.drafts) or self.settings.samples
 
+    @property
+    def textured(self) -> bool:
+        """Whether textures are to be made from photographs; drafts are as drawn."""
+        return self.settings.texture != "drawn" and not self.draft
+
     def sketches(self, window: int, batch: Sequence[int]) -> np.ndarray | None:
         """The guide's codes (N, 16, 16) int64 to start from in a window; None: the guide has yet to draw them."""
         if self.reroll is not None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.request import NOT_PAINTED, Candidate, EditRequest, Patch, SamplingSettings
+from models.request import NOT_PAINTED, Candidate, EditRequest, Patch, Reference, SamplingSettings
 
 from .atoms import Atom, Layer, Step, merged, write
 from .brush import Point, capsule, snapped
@@ -118,13 +118,16 @@ class Document:
                 return int(layer[y, x])
         return int(self.start[y, x])
 
-    def request(self, settings: SamplingSettings, window: str | int) -> EditRequest:
-        """A snapshot for the engine; painting may go on while it works.
+    def request(
+        self, settings: SamplingSettings, window: str | int, reference: Reference | None = None
+    ) -> EditRequest:
+        """A snapshot for the engine; painting may go on while it works. reference: for textures, where settings ask.
 
         Raises RequestError when nothing is painted.
         """
         paint, colors = self.paint.copy(), self.photo.drawing_colors
-        return EditRequest(self.lend_picture(), self.labels(), paint, settings, window, colors=colors)
+        picture, labels = self.lend_picture(), self.labels()
+        return EditRequest(picture, labels, paint, settings, window, colors=colors, reference=reference)
 
     def lend_picture(self) -> np.ndarray:
         """The picture as it is now, (H, W, 3) uint8, for reading; it will never change (copy on write)."""

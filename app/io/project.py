@@ -17,6 +17,7 @@ import json
 import os
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePath
 from typing import Any
@@ -143,7 +144,7 @@ def _put_candidate(pack: zipfile.ZipFile, entry: str, saved: SavedCandidate) -> 
     arrays = [candidate.tokens, candidate.token_log_likelihoods]
     arrays += [*candidate.codes, *candidate.surprise, *candidate.guide_codes]
     for patch in candidate.patches:
-        arrays += [patch.pixels, patch.mask]
+        arrays += [patch.pixels, patch.mask, *([] if patch.other is None else [patch.other])]
     pack.writestr(entry, b"".join(np.ascontiguousarray(a).tobytes() for a in arrays), zipfile.ZIP_DEFLATED, 1)
     return {
         "index": candidate.index,
@@ -156,9 +157,16 @@ def _put_candidate(pack: zipfile.ZipFile, entry: str, saved: SavedCandidate) -> 
         "codes": len(candidate.codes),
         "surprise": len(candidate.surprise),
         "guide_codes": len(candidate.guide_codes),
-        "patches": [{"x": patch.x, "y": patch.y} for patch in candidate.patches],
+        "patches": [_put_patch(patch) for patch in candidate.patches],
         "arrays": [{"kind": str(a.dtype), "shape": list(a.shape)} for a in arrays],
     }
+
+
+def _put_patch(patch: Patch) -> dict[str, Any]:
+    place: dict[str, Any] = {"x": patch.x, "y": patch.y}
+    if patch.other is not None:
+        place |= {"textured": list(patch.textured), "as_drawn": patch.as_drawn}
+    return place
 
 
 def _png(pixels: np.ndarray) -> bytes:
@@ -299,7 +307,7 @@ class _Reader:
 
         tokens, likelihoods = take(2)
         codes, surprise, guide = (take(int(saved[key])) for key in ("codes", "surprise", "guide_codes"))
-        patches = tuple(Patch(int(p["x"]), int(p["y"]), *take(2)) for p in saved["patches"])
+        patches = tuple(_patch(place, take) for place in saved["patches"])
         windows = tuple(Window(*(int(w[key]) for key in ("x", "y", "side", "resolution"))) for w in saved["windows"])
         candidate = Candidate(
             int(saved["index"]),
@@ -333,6 +341,14 @@ class _Reader:
             start += size
 
 
+def _patch(place: dict[str, Any], take: Callable[[int], tuple[np.ndarray, ...]]) -> Patch:
+    x, y = int(place["x"]), int(place["y"])
+    if "textured" not in place:
+        return Patch(x, y, *take(2))
+    labels = tuple(str(label) for label in place["textured"])
+    return Patch(x, y, *take(3), textured=labels, as_drawn=bool(place["as_drawn"]))
+
+
 def _check_candidate(candidate: Candidate, shape: tuple[int, int]) -> None:
     """What the program relies on without looking again."""
     good = candidate.tokens.dtype == np.int64 and candidate.tokens.ndim == 1
@@ -348,6 +364,8 @@ def _check_candidate(candidate: Candidate, shape: tuple[int, int]) -> None:
         height, width = patch.pixels.shape[:2] if patch.pixels.ndim == 3 else (0, 0)
         good &= patch.pixels.shape == (height, width, 3) and patch.pixels.dtype == np.uint8
         good &= patch.mask.shape == (height, width) and patch.mask.dtype == np.bool_
+        if patch.other is not None:
+            good &= patch.other.shape == patch.pixels.shape and patch.other.dtype == np.uint8
         good &= 0 <= patch.x <= shape[1] - width and 0 <= patch.y <= shape[0] - height
     if not good:
         raise _Damaged("a candidate does not fit the photo")

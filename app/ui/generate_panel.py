@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from models.request import USUAL, SamplingSettings, Window
+from models.request import USUAL, Reference, SamplingSettings, Window
 
 from .icons import icon
 from .queue_list import QueueList
@@ -30,6 +30,14 @@ from .queue_list import QueueList
 MAX_SEED = 2**31 - 1  # what a spin box holds
 MAX_VERSIONS = 64
 _ALL = "All"
+_A_REFERENCE = "From a reference…"
+TEXTURES = {
+    "Automatic": "auto",
+    "As drawn": "drawn",
+    "From this photo": "photo",
+    "From photographs": "library",
+    _A_REFERENCE: "reference",
+}
 FIELD_MARGINS = (6, 0, 0, 0)  # inside number fields; style sheets cannot set it
 
 
@@ -50,6 +58,7 @@ class GeneratePanel(QWidget):
     cancel_clicked = Signal()
     window_changed = Signal()
     count_changed = Signal()
+    reference_asked = Signal()  # another photo is to be chosen
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -89,6 +98,17 @@ class GeneratePanel(QWidget):
             "Natural: strokes that cut through a region get a rough outline of their own, inside the paint. "
             "As painted: the outline is that of the paint"
         )
+        self.reference: Reference | None = None
+        self.texture = QComboBox()
+        for text, source in TEXTURES.items():
+            self.texture.addItem(text, source)
+        self.texture.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.texture.setMinimumContentsLength(6)
+        self.texture.setToolTip(
+            "What textures are made of. Automatic: real photographs where that suits the label. As drawn: the model's "
+            "own. From this photo: its own pixels of the same label. From a reference: another photo that you choose"
+        )
+        self.texture.activated.connect(self._on_texture)
         self.estimate = QLabel()
         self.estimate.setWordWrap(True)
         self.estimate.setProperty("quiet", True)
@@ -129,13 +149,14 @@ class GeneratePanel(QWidget):
             ("&Window", self.window, 3, 0),
             ("Label s&trength", self.strength, 3, 1),
             ("&Outline", self.outline, 3, 2),
-            ("&Seed", self.seed, 6, 0),
+            ("Te&xture", self.texture, 6, 0),
+            ("&Seed", self.seed, 6, 1),
         )
         for text, field, row, column in places:
             form.addWidget(_caption(text, field), row, column)
             field.setAccessibleName(text.replace("&", ""))
             if field is self.seed:
-                form.addLayout(seed, row + 1, column, 1, 3)
+                form.addLayout(seed, row + 1, column, 1, 2)
             else:
                 form.addWidget(field, row + 1, column)
         form.setRowMinimumHeight(2, 4)
@@ -200,6 +221,7 @@ class GeneratePanel(QWidget):
             top_k=self.top_k.value() or None,
             label_strength=round(self.strength.value(), 1),
             outline=self.outline.currentData(),
+            texture=self.texture.currentData(),
         )
 
     def show_settings(self, settings: SamplingSettings) -> None:
@@ -209,8 +231,24 @@ class GeneratePanel(QWidget):
         self.top_k.setValue(settings.top_k or 0)
         self.strength.setValue(settings.label_strength)
         self.outline.setCurrentIndex(0 if settings.outline else 1)
+        lost = settings.texture == "reference" and self.reference is None
+        self.texture.setCurrentIndex(0 if lost else self.texture.findData(settings.texture))
         self.seed.setValue(settings.seed)
         self.lock.setChecked(True)
+
+    def set_reference(self, reference: Reference | None) -> None:
+        """Choose another photo for textures; None: none, and Automatic if there was to be one."""
+        self.reference = reference
+        place = self.texture.findData("reference")
+        self.texture.setItemText(place, _A_REFERENCE if reference is None else f"From {reference.name}…")
+        self.texture.setCurrentIndex(0 if reference is None else place)
+
+    def _on_texture(self, place: int) -> None:
+        """Ask for a photo whenever the reference is chosen by hand: it may be another one."""
+        if self.texture.itemData(place) == "reference":
+            if self.reference is None:
+                self.texture.setCurrentIndex(0)
+            self.reference_asked.emit()
 
     def _on_lock(self, locked: bool) -> None:
         self.lock.setIcon(icon("lock" if locked else "unlock"))

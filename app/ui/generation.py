@@ -34,6 +34,7 @@ _STAGES = {
     "sketch": "Sketching",
     "sga": "Drawing",
     "decode": "Developing",
+    "texture": "Texturing",
     "blend": "Blending",
 }
 
@@ -115,7 +116,9 @@ class GenerationController(QObject):
             self.message.emit(Kind.INFO, "Generating starts as soon as the labels of the photo are found.")
             return
         try:
-            request = document.request(self._panel.take_settings(), self._panel.window_choice())
+            request = document.request(
+                self._panel.take_settings(), self._panel.window_choice(), self._panel.reference
+            )
         except ScenebrushError as error:
             self.message.emit(Kind.WARNING, str(error))
             return
@@ -164,7 +167,9 @@ class GenerationController(QObject):
         if run is None or document is None:
             return
         settings = replace(self._panel.take_settings(), outline=run.settings.outline)  # what is kept keeps its outline
-        request = replace(run.request_on(document), settings=settings, reroll=reroll)
+        request = replace(
+            run.request_on(document), settings=settings, reroll=reroll, reference=self._panel.reference
+        )
         self._submit(request, RunKind.REROLL, sum(int(tokens.sum()) for tokens in reroll.tokens))
 
     def _submit(self, request: EditRequest, kind: RunKind, tokens: int) -> None:
@@ -178,6 +183,20 @@ class GenerationController(QObject):
         self._canvas.set_preview(None)
         self._show_run(run)
         self._show_progress()
+
+    def swap_texture(self) -> None:
+        """Show the chosen version as drawn, or with texture from photographs again."""
+        entry, document = self._gallery.chosen, self._session.document
+        run = self._run_of(entry)
+        if entry is None or run is None or document is None:
+            self.message.emit(Kind.INFO, "Choose a version in the gallery first.")
+        elif not entry.candidate.textured:
+            self.message.emit(Kind.INFO, "This version has the drawing's own texture only.")
+        else:
+            run.swap_texture(entry, document)
+            self._gallery.choose(entry.candidate)
+            self._refresh(run)
+            self._count_change()
 
     def toggle_attention(self) -> None:
         """Show where the places of the chosen version looked, or no more."""
@@ -209,6 +228,8 @@ class GenerationController(QObject):
         run = self._gallery.run if entry is None else self._run_of(entry)
         if run is not None:
             seed = run.settings.seed if entry is None else entry.candidate.seed
+            if run.reference is not None:
+                self._panel.set_reference(run.reference)
             self._panel.show_settings(replace(run.settings, seed=seed))
             self.message.emit(Kind.INFO, f"Settings and seed {seed} are back; the seed is locked.")
 
@@ -379,6 +400,8 @@ class GenerationController(QObject):
         rank, draft = run.entries.index(entry) + 1, entry.candidate.draft
         caption = f"{'Draft' if draft else 'Version'} {rank} of {len(run.entries)}"
         caption += f"  ·  {entry.candidate.nats_per_token:.3f} nats/token"
+        if entry.candidate.textured:
+            caption += "  ·  as drawn" if entry.candidate.as_drawn else "  ·  textured"
         if entry is self._gallery.chosen:
             key = f"{self.apply_key} {'draws it in full' if draft else 'applies'}, " if self.apply_key else ""
             caption += f"  ·  {key}Esc goes back"

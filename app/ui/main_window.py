@@ -39,6 +39,7 @@ from .legend import Legend
 from .message_bar import Kind, MessageBar
 from .place_keys import PlaceKeys
 from .project_files import ProjectController
+from .reference import ReferenceController
 from .session import Session
 from .snapping import Snapping
 from .status_bar import StatusBar
@@ -77,6 +78,7 @@ class MainWindow(QMainWindow):
         self.generation = GenerationController(
             self.session, self.canvas, self.panel, self.gallery, self.engine, self.tasks, self
         )
+        self.references = ReferenceController(self.panel, self.files, self.engine, self.tasks, self)
         self.projects = ProjectController(self.session, self.generation, self.files, self.tasks, self, home)
         self.actions_table = Actions(self, self.session)
         self.options = OptionsBar(self.session, self)
@@ -201,6 +203,7 @@ class MainWindow(QMainWindow):
             Command("reroll-patch", "Re-roll a &patch…", self.gallery.patch_chosen, ("Shift+R",)),
             Command("uncertainty", "Show the &uncertainty", self.gallery.heat.toggle, ("U",),
                     on=self.gallery.heat.isChecked),
+            Command("swap-texture", "As drawn, or &textured", runs.swap_texture, ("T",)),
             Command("attention", "Show where the model &looked", runs.toggle_attention, ("Shift+U",),
                     on=lambda: canvas.attention_shown),
             Command(
@@ -265,6 +268,7 @@ class MainWindow(QMainWindow):
         self.files.message.connect(self.say)
         self.projects.message.connect(self.say)
         self.snapping.message.connect(self.say)
+        self.references.message.connect(self.say)
         self.projects.changed.connect(self._show_title)
         self.files.busy.connect(self._on_busy)
         self.files.exported.connect(lambda _: self._show_title())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import cv2
@@ -14,7 +14,7 @@ from app.document.document import Document
 from app.document.geometry import Rect
 from app.io.maps import packed, unpacked
 from app.worker.jobs import JobState
-from models.request import NOT_PAINTED, Candidate, EditRequest, Patch, SamplingSettings
+from models.request import NOT_PAINTED, Candidate, EditRequest, Patch, Reference, SamplingSettings
 
 from .tiles import reduced
 
@@ -69,6 +69,7 @@ class Run:
     before: bytes = b""
     kind: RunKind = RunKind.FULL
     previews: dict[int, np.ndarray] = field(default_factory=dict)
+    reference: Reference | None = None  # whose textures the run has; a project does not keep it
 
     @classmethod
     def of(cls, job: int, title: str, request: EditRequest, tokens: int, bounds: Rect, kind: RunKind) -> Run:
@@ -76,14 +77,20 @@ class Run:
         crop, before = crop_around(request.paint, bounds), packed(request.labels)
         settings, count, window = request.settings, request.count, request.window
         return cls(
-            job, title, request.paint, settings, tokens, crop, count=count, window=window, before=before, kind=kind
-        )
+            job, title, request.paint, settings, tokens, crop, count=count, window=window, before=before, kind=kind,
+            reference=request.reference,
+        )  # fmt: skip
 
     def request_on(self, document: Document) -> EditRequest:
         """What was asked, on the picture as it is now."""
         labels = unpacked(self.before, self.paint.shape)
-        colors = document.photo.drawing_colors
-        return EditRequest(document.lend_picture(), labels, self.paint, self.settings, self.window, colors=colors)
+        settings = self.settings
+        if settings.texture == "reference" and self.reference is None:
+            settings = replace(settings, texture="auto")
+        return EditRequest(
+            document.lend_picture(), labels, self.paint, settings, self.window,
+            colors=document.photo.drawing_colors, reference=self.reference,
+        )  # fmt: skip
 
     @cached_property
     def labels(self) -> list[int]:
@@ -114,7 +121,7 @@ class Run:
         held = [*self.entries, *self.discarded]
         patches = (patch for entry in held for patch in entry.candidate.patches)
         pictures = sum(entry.picture.nbytes for entry in held)
-        return self.paint.nbytes + pictures + sum(patch.pixels.nbytes + patch.mask.nbytes for patch in patches)
+        return self.paint.nbytes + pictures + sum(_bytes(patch) for patch in patches)
 
     def add(self, candidate: Candidate, document: Document) -> Entry:
         """Put a finished candidate at its rank."""
@@ -122,6 +129,11 @@ class Run:
         entry = Entry(candidate, self._thumbnail(candidate.patches, document))
         self._rank([*self.entries, entry])
         return entry
+
+    def swap_texture(self, entry: Entry, document: Document) -> None:
+        """Show a version with its other texture: as drawn, or from photographs."""
+        entry.candidate = entry.candidate.swapped()
+        entry.picture = self._thumbnail(entry.candidate.patches, document)
 
     def _rank(self, entries: list[Entry]) -> None:
         from models.drawing.ranking import rank  # here: it loads torch, which the engine thread has done by now
@@ -154,6 +166,10 @@ class Run:
         """The candidate of this run that is in the picture; state: the document's `picture_state`."""
         steps = [entry for entry in self.entries if entry.step in state]
         return max(steps, key=lambda entry: state.index(entry.step), default=None)  # type: ignore[arg-type]
+
+
+def _bytes(patch: Patch) -> int:
+    return patch.pixels.nbytes + patch.mask.nbytes + (0 if patch.other is None else patch.other.nbytes)
 
 
 def painted_labels(paint: np.ndarray) -> list[int]:

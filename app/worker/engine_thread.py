@@ -16,7 +16,7 @@ from PySide6.QtCore import QObject, QThread, Signal
 
 from models.config import GUIDE_RESOLUTION
 from models.errors import DeviceError, ScenebrushError
-from models.request import Cancelled, Candidate, EditRequest, PhotoColors, Progress
+from models.request import Cancelled, Candidate, EditRequest, PhotoColors, Progress, Reference
 
 from .jobs import Attention, Engine, EngineInfo, Found, Job, JobEnd, JobProgress, JobState, Suggestion, frozen_candidate
 from .progress import ProgressMeter
@@ -39,6 +39,8 @@ class EngineThread(QThread):
     attention_ready = Signal(object)  # Attention
     labels_suggested = Signal(object)  # Suggestion
     suggestion_failed = Signal(str)
+    reference_ready = Signal(object)  # Reference
+    reference_failed = Signal(str)
     job_started = Signal(int)
     job_progressed = Signal(object)  # JobProgress
     candidate_found = Signal(object)  # Found
@@ -81,6 +83,10 @@ class EngineThread(QThread):
         """Ask for a label map of (H, W, 3) uint8; only the newest wish is worked on. colors: unless it is sRGB."""
         self._wanted_suggestion = number
         self._work.put(lambda: self._suggest(number, photo, colors))
+
+    def read_reference(self, name: str, picture: np.ndarray) -> None:
+        """Ask for a reference photo, (H, W, 3) uint8 sRGB, with the labels that it is to be used by."""
+        self._work.put(lambda: self._read_reference(name, picture))
 
     def measure(self) -> None:
         """Ask how fast this machine draws, once there is nothing else to do; a failure is only logged."""
@@ -141,6 +147,15 @@ class EngineThread(QThread):
         labels.setflags(write=False)
         self.labels_suggested.emit(Suggestion(number, labels))
 
+    def _read_reference(self, name: str, picture: np.ndarray) -> None:
+        if self._engine is None:
+            self.reference_failed.emit(f"{name} cannot be used yet: no model is open")
+            return
+        try:
+            self.reference_ready.emit(Reference(picture, np.array(self._engine.suggest_labels(picture)), name))
+        except Exception as error:
+            self.reference_failed.emit(_one_line(error, f"{name} cannot be used as a reference"))
+
     def _measure(self) -> None:
         if self._engine is None or self._stopping:
             return
@@ -182,7 +197,7 @@ class EngineThread(QThread):
         request = job.request
         windows = self._engine.plan(request.paint, request.window)
         resolutions = [GUIDE_RESOLUTION if request.draft else window.resolution for window in windows]
-        meter = ProgressMeter(request.count, resolutions)
+        meter = ProgressMeter(request.count, resolutions, request.textured)
         last = 0.0
 
         def report(step: Progress) -> None:

@@ -118,7 +118,7 @@ def frozen_candidate(candidate: Candidate) -> Candidate:
     arrays = [candidate.tokens, candidate.token_log_likelihoods]
     arrays += [*candidate.codes, *candidate.surprise, *candidate.guide_codes]
     for patch in candidate.patches:
-        arrays += [patch.pixels, patch.mask]
+        arrays += [patch.pixels, patch.mask, *([] if patch.other is None else [patch.other])]
     for array in arrays:
         array.setflags(write=False)
     return candidate

@@ -29,7 +29,7 @@ MOST_REPEATED = 5  # times that sources may be used over; an area that needs mor
 OWN_SOME = 4_000  # pixels of its own whose colours are worth following
 OWN_LARGEST = 1_600_000  # pixels of the photo that are offered as source
 SMALLEST = 400  # pixels; smaller areas stay as drawn
-TOO_FAR = 22.0  # mean difference to the plan (Lab) at which a result is thrown away
+TOO_FAR = 35.0  # mean difference to the plan (Lab) at which a result is thrown away
 RAGGED = 5.0  # pixels by which small shapes move a border
 SOFT = 1.0  # tokens across which soft borders fade into the drawing
 Box = tuple[slice, slice]
@@ -180,7 +180,8 @@ class TextureStage:
     def _alike(self, label: int) -> np.ndarray:
         """(H, W) bool: unpainted pixels that the area should continue where it meets them."""
         kin = (self.scenery.names[label], *KIN.get(self.scenery.names[label], ()))
-        return np.isin(self.scenery.labels, [self.scenery.names.index(k) for k in kin]) & ~self.scenery.painted
+        alike = [number for number, name in enumerate(self.scenery.names) if name in kin]
+        return np.isin(self.scenery.labels, alike) & ~self.scenery.painted
 
     def _own_source(self, mask: np.ndarray, drawn: DrawnArea, label: int) -> Source:
         """The photo as a source, cut to what is nearest to the edit when it is large."""
@@ -233,9 +234,8 @@ def _laid_in(
     token = 16 * drawn.scale
     if profile.edge == "soft":
         depth = _depth(area & ~drawn.receded)
-        weight = np.clip(depth / (SOFT * token), 0, 1)
-        weight = weight * weight * (3 - 2 * weight)
-        return made + weight[..., None] * (picture - made), share
+        way = np.clip(depth / (SOFT * token), 0, 1)[..., None]
+        return made + way * way * (3 - 2 * way) * (picture - made), share
     cut = area & drawn.receded
     if not cut.any():
         return np.where(area[..., None], picture, made), share
@@ -243,7 +243,8 @@ def _laid_in(
     limit = (token * (0.55 + 0.35 * noise(area.shape, token, seed))).astype(np.float32)
     if profile.edge == "ragged":
         small = cv2.GaussianBlur(picture[..., 0], (0, 0), 1.5) - cv2.GaussianBlur(picture[..., 0], (0, 0), 8)
-        limit += RAGGED * np.clip(small / max(1.0, float(small[area].std())), -2, 2).astype(np.float32)
+        small = np.clip(small / max(1.0, float(small[area].std())), -2, 2).astype(np.float32)
+        limit = np.maximum(limit + min(RAGGED, token / 6) * small, 1.5)
     weight = np.clip((_depth(area) - limit) / 1.5 + 0.5, 0, 1)
     near = cv2.dilate(cut.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     weight = np.where(near | (weight < 1) & _beside(cut, token), weight, 1.0)

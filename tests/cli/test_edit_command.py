@@ -27,6 +27,7 @@ RECORD = {
     "candidates",
 }
 CANDIDATE = {"rank", "file", "seed", "log_likelihood", "nats_per_token", "tokens", "token_log_likelihoods"}
+CANDIDATE |= {"textured"}
 
 
 def record(out: Path) -> dict[str, Any]:
@@ -252,3 +253,22 @@ def test_that_drafts_are_sketches_with_the_seeds_of_the_full_drawing(command_lin
 def test_that_a_label_strength_out_of_range_is_refused(command_line: CommandLine) -> None:
     result = command_line.edit("--label-strength", "0", samples=1)
     assert result.code != 0 and "label strength" in result.err
+
+
+def test_that_texture_can_be_as_drawn_or_from_the_photo_or_another(command_line: CommandLine) -> None:
+    """The painted label is one that the photo shows, so its own pixels can be taken."""
+    seen = {}
+    for texture in ("drawn", "photo", command_line.folder / "photo.png"):
+        result = command_line.edit("--texture", texture, label="grass", samples=1)
+        assert result.code == 0, result.err
+        (candidate,) = record(command_line.out)["candidates"]
+        seen[str(texture)] = (candidate["textured"], candidate["tokens"], pixels(command_line.out / "candidate-01.png"))
+    drawn, photo, _ = seen.values()
+    assert drawn[0] == [] and photo[0] in ([], ["grass"])
+    assert len({tuple(tokens) for _, tokens, _ in seen.values()}) == 1, "texture never changes what is drawn"
+
+
+def test_that_a_reference_that_is_no_photo_is_one_line(command_line: CommandLine) -> None:
+    result = command_line.edit("--texture", command_line.folder / "nowhere.jpg").without_notes()
+    assert result.code == 2 and "nowhere.jpg" in result.err and result.err.count("\n") == 1
+    assert not command_line.out.exists() or not any(command_line.out.iterdir())

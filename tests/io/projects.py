@@ -32,13 +32,17 @@ def candidate(seed: int = 0) -> Candidate:
         tokens=rng.integers(0, 1024, 4),
         token_log_likelihoods=-rng.random(4),
         truncated_log_likelihood=-1.5,
-        patches=(Patch(5, 6, rng.integers(0, 256, (10, 12, 3), np.uint8), mask),),
+        patches=(_patch(rng.integers(0, 256, (10, 12, 3), np.uint8), mask, textured=seed == 0),),
         codes=(rng.integers(0, 1024, (16, 16)),),
         windows=(Window(-98, -108, 256, 256),),
         surprise=(surprise,),
         guide_codes=(rng.integers(0, 1024, (16, 16)),),
         draft=bool(seed % 2),
     )
+
+
+def _patch(pixels: np.ndarray, mask: np.ndarray, textured: bool) -> Patch:
+    return Patch(5, 6, pixels, mask, 255 - pixels, ("tree", "grass"), True) if textured else Patch(5, 6, pixels, mask)
 
 
 def project(runs: int = 2, seed: int = 0) -> ProjectData:

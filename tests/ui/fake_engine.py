@@ -54,6 +54,7 @@ class FakeEngine:
     label_set: LabelSet = LABELS
     device_line: str = "CPU, 2 threads (no CUDA device found)"
     on_cuda: bool = False
+    textured: bool = False  # versions have a second texture
     resolutions: tuple[int, ...] = (256, 512, 1024)
     runs: list[EditRequest] = field(default_factory=list)
 
@@ -122,7 +123,9 @@ class FakeEngine:
             color = table[paint] * rng.uniform(0.75, 1.1, 3) + noise[..., None]
             generated = np.clip(color, 0, 255).astype(np.uint8)
             pixels = np.where((paint != NOT_PAINTED)[..., None], generated, photo)
-            patches.append(Patch(x, y, pixels, paint != NOT_PAINTED))
+            other = 255 - pixels if request.textured and self.textured else None
+            labels = () if other is None else ("lake",)
+            patches.append(Patch(x, y, pixels, paint != NOT_PAINTED, other, labels))
         tokens = rng.integers(0, 1024, max(1, self.count_tokens(request.paint, request.window)))
         likelihoods = -rng.uniform(3.5, 6.5) - rng.random(len(tokens))
         windows, rng = self.plan(request.paint, request.window), np.random.default_rng(seed)
