@@ -111,9 +111,15 @@ def main() -> None:
 
 
 def credits_page(items: list[dict[str, object]]) -> str:
-    lines = ["# Exemplars of texture: sources", "", "Each is a crop of the named photo, with a mask drawn by hand. Otherwise",
-             "unchanged. `tools/make_exemplars.py` cuts them again.", "",
-             "| exemplars | title | author | licence | from |", "|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "# Exemplars of texture: sources",
+        "",
+        "Each is a crop of the named photo, with a mask drawn by hand. Otherwise unchanged.",
+        "`tools/make_exemplars.py` cuts them again.",
+        "",
+        "| exemplars | title | author | licence | from |",
+        "|---|---|---|---|---|",
+    ]
     for photo in dict.fromkeys(str(item["source"]) for item in items):
         names = ", ".join(str(item["id"]) for item in items if item["source"] == photo)
         title, author, licence, url = CREDITS[photo]

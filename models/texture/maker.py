@@ -55,11 +55,12 @@ class TextureMaker:
         plan = drawn.plan if self.request.colors is None else self.request.colors.convert(drawn.plan)
         whole = replace(drawn, plan=plan, paint=paint, edited=edited)
         made = self._made(whole, region, base, seed * 64 + scene.number, check)
-        if not made.labels:
+        kept = () if reroll is None else reroll.candidate.patches[scene.number].textured
+        if not made.labels and not kept:
             return patch
         picture = made.picture if self.request.colors is None else self.request.colors.restore(made.picture)
         pixels = blend(picture, original if base is None else base, edited, made.share)
-        return replace(patch, pixels=pixels, other=patch.pixels, textured=made.labels)
+        return replace(patch, pixels=pixels, other=patch.pixels, textured=tuple(dict.fromkeys((*kept, *made.labels))))
 
     def _made(
         self, drawn: DrawnArea, region: Box, base: np.ndarray | None, seed: int, check: Callable[[], None]
