@@ -9,12 +9,14 @@ Optimization", 2015, section 4.2), and whether the neighbours copy the same piec
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+PART = 200_000  # places
 AROUND = ((0, 1), (1, 0), (0, -1), (-1, 0))
 
 
@@ -33,12 +35,17 @@ class Places:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def moved(self, dy: int, dx: int) -> Tensor:
-        """(N,) list number of the place dy below and dx to the right of each place, -1 where there is none."""
-        rows, columns = self.rows + dy, self.columns + dx
+    def moved(self, dy: int, dx: int, chosen: Tensor | slice = slice(None)) -> Tensor:
+        """(n,) list number of the place dy below and dx to the right of the chosen places, -1 where there is none."""
+        rows, columns = self.rows[chosen] + dy, self.columns[chosen] + dx
         inside = (rows >= 0) & (rows < self.height) & (columns >= 0) & (columns < self.width)
-        number = self.number[rows.clamp(0, self.height - 1), columns.clamp(0, self.width - 1)]
-        return torch.where(inside, number, -1)
+        number = self.number[rows.clamp_(0, self.height - 1), columns.clamp_(0, self.width - 1)]
+        return number.masked_fill_(~inside, -1)
+
+    def parts(self) -> Iterator[slice]:
+        """Slices of the list that are worked on one after the other: what is in between needs little memory."""
+        for first in range(0, len(self), PART):
+            yield slice(first, first + PART)
 
 
 @dataclass(frozen=True)

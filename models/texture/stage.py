@@ -109,7 +109,7 @@ class TextureStage:
     def texture(self, drawn: DrawnArea, seed: int, check: Callable[[], None] = lambda: None) -> Textured:
         """Deterministic for a seed. `check` is called between steps and may raise to stop."""
         plan, photo = to_lab(drawn.plan), self.scenery.lab[drawn.box]
-        made, share, done = plan.copy(), drawn.share, []
+        made, share, done = plan, drawn.share, []
         for label in np.unique(drawn.paint[drawn.edited]):
             name = self.scenery.names[label]
             area = drawn.edited & (drawn.paint == label)
@@ -149,7 +149,7 @@ class TextureStage:
         with torch.inference_mode():
             result = synthesise(task, torch.Generator().manual_seed(seed * 32 + label))
         picture = result.permute(1, 2, 0).cpu().numpy()
-        apart = cv2.GaussianBlur(picture - plan, (0, 0), 12)[area]
+        apart = _broad(picture, area) - _broad(plan, area)
         return picture if float(np.linalg.norm(apart, axis=1).mean()) < TOO_FAR else None
 
     def _sources(
@@ -214,6 +214,14 @@ def _narrowed(first: int, last: int, middle: int) -> tuple[int, int]:
     """A tenth less, taken from the end that is farther from the middle."""
     cut = max(1, (last - first) // 10)
     return (first + cut, last) if middle - first > last - middle else (first, last - cut)
+
+
+def _broad(picture: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """(n, 3): the colours of an area in cells of about 24 pixels."""
+    size = (max(1, area.shape[1] // 24), max(1, area.shape[0] // 24))
+    share = cv2.resize(area.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    sums = cv2.resize(picture * area[..., None], size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], 3)
+    return sums[share > 0.02] / share[share > 0.02][:, None]
 
 
 def _spread(plan: np.ndarray, core: np.ndarray, area: np.ndarray) -> np.ndarray:

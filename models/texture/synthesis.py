@@ -23,6 +23,7 @@ START = 1_500  # target places of the level that pieces are laid at
 PATCH = 7
 COMPONENTS = 14
 RING = 24  # native pixels
+ROUND = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1))
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,10 @@ def synthesise(task: Task, generator: torch.Generator) -> Tensor:
         if number < start:
             coarse, places = places, Places(level.made)
             sources = _finer(sources, coarse, places, levels[number + 1], level)
-        field = Field(places, sources, generator)
         if sizes[number] <= SEARCHED:
+            field = Field(places, sources, generator)
             for _ in range(task.rounds if number == start else 2):
-                picture = _voted(level, places, sources, 2)
+                picture = _voted(level, places, sources)
                 looks = _looks(level, places, picture, task, 2**number)
                 field.improve(looks, Weights(0.5, 0.15), 1, max(level.source.shape[1:]) // 4)
             _drop_crumbs(places, sources, level)
@@ -128,23 +129,25 @@ def _begin(level: _Level, places: Places, task: Task, generator: torch.Generator
 def _finer(sources: Tensor, coarse: Places, places: Places, above: _Level, level: _Level) -> Tensor:
     """A coarser level's field at the next finer one: every piece moves with its places."""
     wide, width, height = above.source.shape[2], level.source.shape[2], level.source.shape[1]
-    number = coarse.number[places.rows // 2, places.columns // 2]
-    lost = number < 0
-    number = number.clamp(min=0)
-    rows = (sources[number] // wide) * 2 + places.rows % 2
-    columns = (sources[number] % wide) * 2 + places.columns % 2
-    result = rows.clamp(max=height - 1) * width + columns.clamp(max=width - 1)
-    bad = lost | ~level.valid.flatten()[result]
-    if bool(bad.any()):  # the nearest usable place of the coarser one
-        usable = level.valid.flatten().nonzero()[:, 0]
-        position = torch.searchsorted(usable, result[bad]).clamp(max=len(usable) - 1)
-        result[bad] = usable[position]
+    valid, result = level.valid.flatten(), torch.empty_like(places.rows)
+    usable = valid.nonzero()[:, 0]
+    for part in places.parts():
+        number = coarse.number[places.rows[part] // 2, places.columns[part] // 2]
+        found = sources[number.clamp(min=0)]
+        rows = (found // wide * 2 + places.rows[part] % 2).clamp_(max=height - 1)
+        columns = (found % wide * 2 + places.columns[part] % 2).clamp_(max=width - 1)
+        finer = rows * width + columns
+        bad = (number < 0) | ~valid[finer]
+        nearest = torch.searchsorted(usable, finer[bad]).clamp_(max=len(usable) - 1)
+        finer[bad] = usable[nearest]
+        result[part] = finer
     return result
 
 
 def _near(mask: Tensor, pixels: int) -> Tensor:
     side = 2 * pixels + 1
-    return F.max_pool2d(mask.float()[None], side, stride=1, padding=pixels)[0] > 0
+    wide = F.max_pool2d(mask.float()[None], (1, side), stride=1, padding=(0, pixels))
+    return F.max_pool2d(wide, (side, 1), stride=1, padding=(pixels, 0))[0] > 0
 
 
 def _inside(mask: Tensor, pixels: int) -> Tensor:
@@ -154,22 +157,28 @@ def _inside(mask: Tensor, pixels: int) -> Tensor:
     return inner if int(inner.sum()) > 50 else mask
 
 
-def _voted(level: _Level, places: Places, sources: Tensor, radius: int) -> Tensor:
-    """The picture that a field makes: every place is the mean of what overlapping patches copy there."""
-    values = level.source.flatten(1)
-    total = torch.zeros(3, len(places), device=values.device)
-    count = torch.zeros(len(places), device=values.device)
-    width, size = level.source.shape[2], values.shape[1]
-    for dy in range(-radius, radius + 1):
-        for dx in range(-radius, radius + 1):
-            number = places.moved(-dy, -dx)
-            there = (sources[number.clamp(min=0)] + dy * width + dx).clamp(0, size - 1)
-            weight = (number >= 0).float() / (1 + dy * dy + dx * dx)
-            total += values[:, there] * weight
-            count += weight
+def _voted(level: _Level, places: Places, sources: Tensor) -> Tensor:
+    """The picture that a field makes, so far: every place is the mean of what overlapping patches copy there."""
     picture = level.photo.clone()
-    picture[:, places.rows, places.columns] = total / count
+    picture[:, places.rows, places.columns] = _copied(level.source, places, sources, 2)
     return torch.where(level.area, picture, level.photo)
+
+
+def _copied(source: Tensor, places: Places, sources: Tensor, radius: int) -> Tensor:
+    """(C, N): at each place the mean of what the patches of its neighbours, up to a radius, copy there."""
+    values, width = source.flatten(1), source.shape[2]
+    result = torch.empty(len(values), len(places), device=values.device)
+    for part in places.parts():
+        total, count = torch.zeros_like(result[:, part]), torch.zeros_like(result[0, part])
+        for dy in range(-radius, radius + 1):
+            for dx in range(-radius, radius + 1):
+                number = places.moved(-dy, -dx, part)
+                there = (sources[number.clamp(min=0)] + (dy * width + dx)).clamp_(0, values.shape[1] - 1)
+                weight = (number >= 0).float() / (1 + dy * dy + dx * dx)
+                total += values[:, there] * weight
+                count += weight
+        result[:, part] = total / count
+    return result
 
 
 def _looks(level: _Level, places: Places, picture: Tensor, task: Task, scale: int) -> Looks:
@@ -215,59 +224,69 @@ def _project(picture: Tensor, basis: Tensor) -> Tensor:
 
 
 def _drop_crumbs(places: Places, sources: Tensor, level: _Level, rounds: int = 2) -> None:
-    """A place none of whose neighbours copies the same piece takes a neighbour's."""
-    width = level.source.shape[2]
-    valid = level.valid.flatten()
+    """A place hardly any of whose neighbours copies the same piece takes the piece that most of them copy."""
+    width, valid = level.source.shape[2], level.valid.flatten()
+
+    def offered(dy: int, dx: int, chosen: Tensor | slice) -> Tensor:
+        number = places.moved(dy, dx, chosen)
+        candidate = sources[number.clamp(min=0)] - dy * width - dx
+        return torch.where((number >= 0) & (candidate >= 0) & (candidate < len(valid)), candidate, -1)
+
     for _ in range(rounds):
-        moved = []
-        for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1)):
-            number = places.moved(dy, dx)
-            candidate = sources[number.clamp(min=0)] - dy * width - dx
-            usable = (number >= 0) & (candidate >= 0) & (candidate < len(valid))
-            usable &= valid[candidate.clamp(0, len(valid) - 1)]
-            moved.append(torch.where(usable, candidate, -1))
-        table = torch.stack(moved, 1)  # (N, 8)
-        own = (table == sources[:, None]).sum(1)
-        votes = (table[:, :, None] == table[:, None, :]).sum(2) * (table >= 0)
+        alike = torch.zeros(len(sources), dtype=torch.uint8, device=sources.device)
+        for part in places.parts():
+            for dy, dx in ROUND:
+                alike[part] += offered(dy, dx, part) == sources[part]
+        lonely = (alike <= 2).nonzero()[:, 0]
+        if not len(lonely):
+            return
+        table = torch.stack([offered(dy, dx, lonely) for dy, dx in ROUND], 1)  # (n, 8)
+        usable = (table >= 0) & valid[table.clamp(min=0)]
+        votes = (table[:, :, None] == table[:, None, :]).sum(2) * usable
         most, which = votes.max(1)
-        swap = (own <= 2) & (most > own)
-        sources[swap] = table[swap, which[swap]]
+        swap = most > alike[lonely]
+        sources[lonely[swap]] = table[swap, which[swap]]
 
 
 def _put_together(task: Task, levels: list[_Level], places: Places, sources: Tensor) -> Tensor:
     """Every band copied at its own level, the lowest mixed with the plan."""
-    count = len(levels) - 1
-    depth = min(5, count)
-    plan_bands = bands(task.photo, depth)
+    depth = min(5, len(levels) - 1)
+    parts = bands(task.photo, depth)
     source = levels[0].source
-    field, here = sources, places
-    parts = []
-    for number in range(depth + 1):
-        level = levels[number]
+    for number, part in enumerate(parts):
         if number:
-            there = Places(level.made)
-            field = _coarser(field, here, there, levels[number - 1], level)
-            here = there
-        band = source if number == depth else source - grow(shrink(source), *source.shape[1:])
-        copied = _voted_band(band, here, field, 1)
-        result = plan_bands[number].clone()
-        result[:, here.rows, here.columns] = copied
-        parts.append(result)
-        source = shrink(source)
+            coarse = Places(levels[number].made)
+            sources = _coarser(sources, places, coarse, levels[number - 1], levels[number])
+            places = coarse
+        smaller = shrink(source)
+        band = source if number == depth else source - grow(smaller, *source.shape[1:])
+        part[:, places.rows, places.columns] = _copied(band, places, sources, 1)
+        source = smaller
     return _lit(collapse(parts), task, levels[0])
 
 
 def _lit(picture: Tensor, task: Task, level: _Level) -> Tensor:
-    """Large shapes of light partly the plan's; along the border those of the photo, carried inwards."""
-    inside = task.area.float()[None]
-    difference = smooth(task.plan, inside, task.shading_sigma) - smooth(picture, inside, task.shading_sigma)
-    kept = torch.tensor(task.shading, device=picture.device)[:, None, None]
-    picture = picture + kept * difference * inside
-    ring = (level.made & ~task.area).float()[None]
+    """Large shapes of light partly the plan's; along the border those of the photo, carried inwards.
+
+    Both change slowly, so they are found at a quarter of the size.
+    """
+    inside, ring = task.area.float()[None], (level.made & ~task.area).float()[None]
+    within, about = _quarter(inside), _quarter(ring)
+    made = _quarter(picture * inside) / within.clamp(min=1e-6)
+    planned = _quarter(task.plan * inside) / within.clamp(min=1e-6)
+    sigma = task.shading_sigma / 4
+    change = smooth(planned, within, sigma) - smooth(made, within, sigma)
+    change *= torch.tensor(task.shading, device=picture.device)[:, None, None]
     if ring.sum() > 100:
-        error = smooth(task.photo - picture, ring, RING / 3).clamp(-25, 25)
-        picture = picture + filled(error, ring) * inside
+        error = _quarter((task.photo - picture) * ring) / about.clamp(min=1e-6) - change
+        change += filled(smooth(error, about, RING / 12).clamp(-25, 25), (about > 0).float())
+    half = (-(-picture.shape[1] // 2), -(-picture.shape[2] // 2))
+    picture += grow(grow(change, *half), *picture.shape[1:])
     return torch.where(task.area, picture, task.photo)
+
+
+def _quarter(picture: Tensor) -> Tensor:
+    return shrink(shrink(picture))
 
 
 def _coarser(field: Tensor, here: Places, there: Places, level: _Level, above: _Level) -> Tensor:
@@ -283,18 +302,3 @@ def _coarser(field: Tensor, here: Places, there: Places, level: _Level, above: _
         found = ((places // width) // 2).clamp(max=height - 1) * wide + ((places % width) // 2).clamp(max=wide - 1)
         result = torch.where(number >= 0, found, result)
     return result.clamp(min=0)
-
-
-def _voted_band(band: Tensor, places: Places, sources: Tensor, radius: int) -> Tensor:
-    values = band.flatten(1)
-    total = torch.zeros(3, len(places), device=values.device)
-    count = torch.zeros(len(places), device=values.device)
-    width, size = band.shape[2], values.shape[1]
-    for dy in range(-radius, radius + 1):
-        for dx in range(-radius, radius + 1):
-            number = places.moved(-dy, -dx)
-            there = (sources[number.clamp(min=0)] + dy * width + dx).clamp(0, size - 1)
-            weight = (number >= 0).float() * (1.0 if dy == dx == 0 else 0.5)
-            total += values[:, there] * weight
-            count += weight
-    return total / count.clamp(min=1e-6)
