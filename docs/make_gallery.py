@@ -1,108 +1,125 @@
-"""Makes docs/gallery/edits.jpg: six edits of unseen photos, all eight versions of each, in the order of their rank.
+"""Makes docs/gallery/*.jpg: twelve edits fixed in advance (cases.json) of photos that nobody trained on.
 
-python docs/make_gallery.py ../shared/data/photos [CHECKPOINT [FILE.jpg]]
+python docs/make_gallery.py [--photos ../shared/data/photos] [--checkpoint DIR] [--only NAME] [--measure]
+
+Each picture shows photo and paint, then eight versions by rank: as drawn above, textured below. All is drawn at the
+photo's own size with the editor's usual settings; exemplars that were cut from the edited photo are left out.
+--measure prints what tells a kept picture from another (models/evaluation/keeping.py).
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from models.drawing.ranking import rank  # noqa: E402
 from models.editor import SceneEditor, open_editor  # noqa: E402
+from models.evaluation.evaluate import BACKBONE  # noqa: E402
+from models.evaluation.keeping import Edited, summary, told_apart  # noqa: E402
+from models.evaluation.metrics import Eye  # noqa: E402
 from models.request import NOT_PAINTED, USUAL, EditRequest  # noqa: E402
+from models.texture.exemplars import library  # noqa: E402
 
-LONGER_SIDE = 1000  # pixels; a 512 window then holds a good part of the photo
-CELL = (300, 200)
+GALLERY = ROOT / "docs" / "gallery"
 VERSIONS = 8
-
-
-@dataclass(frozen=True)
-class Case:
-    """Of `photo`, what is labelled one of `old` inside an outline (points x, y as shares; () = all) becomes `new`."""
-
-    photo: str
-    old: tuple[str, ...]
-    new: str
-    outline: tuple[tuple[float, float], ...] = ()
-
-
-CASES = (
-    Case("10-alpine-meadow", ("grass", "field"), "lake",
-         ((0, 0.74), (0.2, 0.68), (0.5, 0.7), (0.74, 0.77), (0.66, 0.9), (0.35, 0.99), (0, 0.98))),
-    Case("09-rubihorn", ("mountain", "rock", "hill", "grass", "plant"), "tree",
-         ((0, 0.32), (0.22, 0.36), (0.38, 0.55), (0.6, 0.85), (0.62, 1), (0, 1))),
-    Case("22-sand-dunes", ("sky",), "clouds",
-         ((0.05, 0.3), (0.3, 0.14), (0.6, 0.2), (0.9, 0.12), (1, 0.2), (1, 0.42), (0.7, 0.46), (0.4, 0.42))),
-    Case("15-haukland-beach", ("sea",), "sand",
-         ((0.36, 0.78), (0.5, 0.68), (0.72, 0.66), (0.86, 0.74), (0.86, 1), (0.36, 1))),
-    Case("07-kamikochi-river", ("tree",), "mountain"),
-    Case("18-picos-de-europa", ("grass", "earth", "mountain"), "snow",  # the map calls the meadow's left "mountain"
-         ((0, 0.445), (0.15, 0.48), (0.275, 0.51), (0.38, 0.545), (0.45, 0.575), (0.53, 0.595), (0.66, 0.625),
-          (0.785, 0.66), (1, 0.71), (1, 1), (0, 1))),
-)  # fmt: skip
+WIDTH = 420  # of a cell
+Case = dict[str, object]
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT.parent / "shared" / "data" / "photos"
-    if not folder.exists():
-        sys.exit(f"{folder}: no such folder; give the folder of the photos")
-    editor = open_editor(Path(sys.argv[2]) if len(sys.argv) > 2 else None, "cpu")
-    rows = [row(editor, folder, case) for case in CASES]
-    target = Path(sys.argv[3]) if len(sys.argv) > 3 else ROOT / "docs" / "gallery" / "edits.jpg"
-    target.parent.mkdir(exist_ok=True)
-    Image.fromarray(np.vstack(rows)).save(target, quality=82)
-    print(target)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, default=ROOT.parent / "shared" / "data" / "photos")
+    parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--only")
+    parser.add_argument("--measure", action="store_true")
+    options = parser.parse_args()
+    if not options.photos.exists():
+        sys.exit(f"{options.photos}: no such folder; give the folder of the photos")
+    editor = open_editor(options.checkpoint, "cpu")
+    measured: dict[str, list[Edited]] = {"as drawn": [], "textured": []}
+    for case in json.loads((GALLERY / "cases.json").read_text()):
+        if options.only in (None, case["name"]):
+            page, edits = drawn(editor, options.photos, case)
+            Image.fromarray(page).save(GALLERY / f"{case['name']}.jpg", quality=80)
+            print(GALLERY / f"{case['name']}.jpg", flush=True)
+            for name, some in edits.items():
+                measured[name] += some
+    backbone = options.photos.parents[1] / "parts" / BACKBONE
+    if options.measure and backbone.exists():
+        eye = Eye(backbone)
+        print("real against real:", told_apart(measured["as drawn"], lambda p: eye.look(p).statistics, real=True))
+        for name, edits in measured.items():
+            print(name, summary(edits, lambda patch: eye.look(patch).statistics))
 
 
-def row(editor: SceneEditor, folder: Path, case: Case) -> np.ndarray:
-    photo, labels = scaled(folder, case.photo)
-    height, width = labels.shape
-    names = [label.name for label in editor.label_set.labels]
-    inside = np.ones(labels.shape, np.uint8)
-    if case.outline:
-        corners = np.array(case.outline) * (width, height)
-        inside = cv2.fillPoly(np.zeros(labels.shape, np.uint8), [corners.round().astype(np.int32)], 1)
-    wanted = np.isin(labels, [names.index(name) for name in case.old]) & (inside > 0)
-    paint = np.where(wanted, names.index(case.new), NOT_PAINTED).astype(np.uint8)
-    settings = replace(USUAL, samples=VERSIONS, seed=1)
-    ranked = rank(list(editor.run(EditRequest(photo, labels, paint, settings, 512))))
-    shown = photo.copy()
-    color = np.array(editor.label_set.labels[names.index(case.new)].color)
-    shown[wanted] = (0.35 * shown[wanted] + 0.65 * color).astype(np.uint8)
-    cells = [cell(photo, "photo"), cell(shown, case.new)]
-    cells += [cell(candidate.apply(photo), str(place)) for place, candidate in enumerate(ranked, 1)]
-    half = (len(cells) + 1) // 2
-    cells += [np.zeros_like(cells[0])] * (2 * half - len(cells))
-    return np.vstack([np.hstack(cells[:half]), np.hstack(cells[half:])])
-
-
-def scaled(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+def drawn(editor: SceneEditor, folder: Path, case: Case) -> tuple[np.ndarray, dict[str, list[Edited]]]:
+    """The page of a case, and its best two versions either way."""
+    name = str(case["photo"])
     photo = np.array(Image.open(folder / f"{name}.jpg").convert("RGB"))
     labels = np.array(Image.open(folder / f"{name}.png"))
-    factor = LONGER_SIDE / max(labels.shape)
-    size = round(labels.shape[1] * factor), round(labels.shape[0] * factor)
-    return (
-        cv2.resize(photo, size, interpolation=cv2.INTER_AREA),
-        cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST),
-    )
+    wanted, new = painted(editor, case, labels)
+    paint = np.where(wanted, new, NOT_PAINTED).astype(np.uint8)
+    editor.exemplars = tuple(exemplar for exemplar in library() if exemplar.source != name)
+    settings = replace(USUAL, samples=VERSIONS, seed=1)
+    versions = rank(list(editor.run(EditRequest(photo, labels, paint, settings))))
+    either = {
+        "as drawn": [(v.swapped() if v.textured else v).apply(photo) for v in versions],
+        "textured": [v.apply(photo) for v in versions],
+    }
+    after = np.where(wanted, new, labels).astype(np.uint8)
+    edits = {way: [Edited(photo, p, wanted, after, name) for p in some[:2]] for way, some in either.items()}
+    shown = photo.copy()
+    color = np.array(editor.label_set.labels[new].color)
+    shown[wanted] = (0.35 * shown[wanted] + 0.65 * color).astype(np.uint8)
+    box = around(wanted)
+    rows = [np.hstack([cell(photo, "photo", None), cell(shown, str(case["new"]), None)])]
+    for way, pictures in either.items():
+        rows += [
+            np.hstack([cell(p, f"{n}", box) if n > first + 1 else cell(p, f"{way} {n}", box)
+                       for n, p in list(enumerate(pictures, 1))[first : first + 4]])
+            for first in (0, 4)
+        ]  # fmt: skip
+    width = max(row.shape[1] for row in rows)
+    return np.vstack([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]), edits
 
 
-def cell(picture: np.ndarray, text: str) -> np.ndarray:
-    """The middle of a picture, with a caption."""
-    part = ImageOps.fit(Image.fromarray(picture), CELL, Image.Resampling.LANCZOS)
-    draw = ImageDraw.Draw(part)
-    draw.rectangle((0, 0, 10 + 8 * len(text), 19), fill=(20, 20, 20))
-    draw.text((5, 3), text, fill=(240, 240, 240), font=ImageFont.load_default(13))
-    return np.array(part)
+def painted(editor: SceneEditor, case: Case, labels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Where a case paints (H, W) bool, and the index of its label."""
+    names = [label.name for label in editor.label_set.labels]
+    height, width = labels.shape
+    corners = np.array(case["outline"]) * (width, height)
+    inside = cv2.fillPoly(np.zeros(labels.shape, np.uint8), [corners.round().astype(np.int32)], 1) > 0
+    old = case["old"]
+    assert isinstance(old, list)
+    wanted = inside & np.isin(labels, [names.index(name) for name in old]) if old else inside
+    return wanted, names.index(str(case["new"]))
+
+
+def around(wanted: np.ndarray) -> tuple[slice, slice]:
+    """The painted area with some of what is round it."""
+    rows, columns = np.flatnonzero(wanted.any(1)), np.flatnonzero(wanted.any(0))
+    margin = int(0.15 * max(np.ptp(rows), np.ptp(columns))) + 40
+    return slice(max(0, rows[0] - margin), rows[-1] + margin), slice(max(0, columns[0] - margin), columns[-1] + margin)
+
+
+def cell(picture: np.ndarray, caption: str, box: tuple[slice, slice] | None) -> np.ndarray:
+    part = np.ascontiguousarray(picture if box is None else picture[box])
+    size = (WIDTH, round(WIDTH * part.shape[0] / part.shape[1]))
+    small = Image.fromarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA))
+    pen, font = ImageDraw.Draw(small), ImageFont.load_default(size=15)
+    pen.rectangle((0, 0, 12 + pen.textlength(caption, font=font), 22), fill=(20, 20, 20))
+    pen.text((6, 3), caption, font=font, fill=(235, 235, 235))
+    return np.array(small)
 
 
 if __name__ == "__main__":

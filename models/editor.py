@@ -47,6 +47,7 @@ from .request import (
     Speed,
     Window,
 )
+from .texture.exemplars import Exemplar, library
 from .texture.maker import TextureMaker
 from .texture.stage import DrawnArea
 
@@ -96,6 +97,7 @@ class SceneEditor:
         choose_lists: ChooseLists | None = None,
     ) -> None:
         self.choose_lists = choose_lists  # None: from the guide's attention
+        self.exemplars: tuple[Exemplar, ...] | None = None  # that textures are made of; None: those that ship
         self.networks = networks.to(device.device)
         self.config = networks.config
         self.semantics = self.config.semantics
@@ -194,7 +196,10 @@ class SceneEditor:
         of the ladder, RequestError when a label is unknown to this checkpoint.
         """
         self._check_labels(request)
-        maker = TextureMaker(request, self.label_names, self.device.device) if request.textured else None
+        maker = None
+        if request.textured:
+            exemplars = library() if self.exemplars is None else self.exemplars
+            maker = TextureMaker(request, self.label_names, self.device.device, exemplars)
         job = Job(CancelToken() if cancel is None else cancel, progress or (lambda _: None), preview_share, maker)
         self.timings = Timings()
         plan = self._plan(request.paint, request.window)

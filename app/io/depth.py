@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from .photo import Photo
+
+class Deep(Protocol):
+    """A photo at two depths: full (H, W, 3) uint8 or uint16, and rgb8 (H, W, 3) uint8."""
+
+    @property
+    def full(self) -> np.ndarray: ...
+
+    @property
+    def rgb8(self) -> np.ndarray: ...
 
 
 def to_eight_bit(values: np.ndarray) -> np.ndarray:
@@ -22,7 +29,7 @@ def to_sixteen_bit(values: np.ndarray) -> np.ndarray:
     return values if values.dtype == np.uint16 else values.astype(np.uint16) * np.uint16(257)
 
 
-def to_full_depth(photo: Photo, edited8: np.ndarray, painted: np.ndarray) -> np.ndarray:
+def to_full_depth(photo: Deep, edited8: np.ndarray, painted: np.ndarray) -> np.ndarray:
     """The edited picture at the photo's own depth: (H, W, 3), dtype of `photo.full`.
 
     edited8: (H, W, 3) uint8. painted: (H, W) bool. An 8-bit photo gives `edited8` itself. Of a 16-bit photo, pixels

@@ -25,7 +25,7 @@ from app.worker.tasks import TaskThread
 from models.errors import ScenebrushError
 
 from . import export_dialog
-from .icons import RESOURCES
+from .icon_files import RESOURCES
 from .message_bar import Kind
 from .save_names import ask_save_name
 from .session import Session

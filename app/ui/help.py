@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import base64
 import contextlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QObject, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication
-from PySide6.QtWidgets import QMessageBox
+from PySide6.QtWidgets import QMainWindow, QMessageBox
 
 from app.io.save import ExportOptions
 from app.io.settings import Settings, SettingsStore
+from app.worker.engine_thread import EngineThread
 
+from .actions import Actions, OptionsBar
 from .diagnostics import diagnostics, own_version
 from .export_dialog import ExportChoice
+from .files import FileController
+from .first_run import FirstRun
+from .gallery import Gallery
+from .generate_panel import GeneratePanel
+from .generation import GenerationController
+from .label_palette import LabelPalette
 from .message_bar import Kind
 from .preferences import Preferences
+from .project_files import ProjectController
 from .shortcuts import ShortcutSheet
-
-if TYPE_CHECKING:
-    from .main_window import MainWindow
 
 _STATE_VERSION = 1  # raise when the docks change so that an old arrangement no longer fits
 _ABOUT = (
@@ -30,64 +36,80 @@ _ABOUT = (
 )
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The parts of the window that settings are about."""
+
+    actions: Actions
+    options: OptionsBar
+    panel: GeneratePanel
+    gallery: Gallery
+    palette: LabelPalette
+    first_run: FirstRun
+    generation: GenerationController
+    files: FileController
+    projects: ProjectController
+    engine: EngineThread
+
+
 class Help(QObject):
     """home: folder of the log, None without one."""
 
     message = Signal(object, str)  # Kind, text
 
-    def __init__(self, window: MainWindow, store: SettingsStore, home: Path | None) -> None:
+    def __init__(self, window: QMainWindow, parts: Parts, store: SettingsStore, home: Path | None) -> None:
         super().__init__(window)
-        self._window, self._store = window, store
+        self._window, self._parts, self._store = window, parts, store
         self.log_folder = None if home is None else home / "log"
 
     # settings -------------------------------------------------------------------------------------------------------
 
     def apply(self, before: Settings | None = None) -> None:
         """Put the settings to work, at the start and after a change of those that were `before`."""
-        window, settings = self._window, self._store.settings
-        window.actions_table.bind(settings.shortcuts)
-        for part in (window.panel, window.gallery, window.options):
-            part.show_keys(window.actions_table.with_key)
-        window.generation.apply_key = window.actions_table.first_key("apply")
-        window.files.max_megapixels = settings.max_megapixels
-        window.projects.set_autosave_seconds(settings.autosave_seconds)
+        parts, settings = self._parts, self._store.settings
+        parts.actions.bind(settings.shortcuts)
+        for part in (parts.panel, parts.gallery, parts.options):
+            part.show_keys(parts.actions.with_key)
+        parts.generation.apply_key = parts.actions.first_key("apply")
+        parts.files.max_megapixels = settings.max_megapixels
+        parts.projects.set_autosave_seconds(settings.autosave_seconds)
         if before is None or before.versions != settings.versions:  # else what the panel says now stays
-            window.panel.count.setValue(settings.versions)
+            parts.panel.count.setValue(settings.versions)
         options = ExportOptions(settings.export_quality, settings.export_bits)
-        window.files.export_choice = ExportChoice(settings.export_suffix, options)
+        parts.files.export_choice = ExportChoice(settings.export_suffix, options)
 
     def start(self) -> None:
         """What happens once, when the window is shown to a user."""
-        window, settings = self._window, self._store.settings
-        window.palette_panel.recent.restore(settings.recent_labels)
+        window, parts, settings = self._window, self._parts, self._store.settings
+        parts.palette.recent.restore(settings.recent_labels)
         with contextlib.suppress(ValueError):
             window.restoreGeometry(QByteArray(base64.b64decode(settings.geometry, validate=True)))
             window.restoreState(QByteArray(base64.b64decode(settings.window, validate=True)), _STATE_VERSION)
         if self._store.problem:
             self.message.emit(Kind.WARNING, self._store.problem)
         if settings.first_run:
-            window.first_run.begin()
+            parts.first_run.begin()
             settings.first_run = False
             self._store.save()
 
     def remember_window(self) -> None:
         """Keep sizes, places, recent labels and the last export for the next start."""
-        window, settings = self._window, self._store.settings
-        settings.recent_labels = window.palette_panel.recent.names
+        window, parts, settings = self._window, self._parts, self._store.settings
+        settings.recent_labels = parts.palette.recent.names
         settings.geometry = base64.b64encode(window.saveGeometry().data()).decode()
         settings.window = base64.b64encode(window.saveState(_STATE_VERSION).data()).decode()
         self.remember_export()
 
     def remember_export(self) -> None:
         """Keep the last choice of the export dialog; not what it was asked to tell of place and owner."""
-        choice, settings = self._window.files.export_choice, self._store.settings
+        choice, settings = self._parts.files.export_choice, self._store.settings
         settings.export_suffix = choice.suffix  # type: ignore[assignment]
         settings.export_quality, settings.export_bits = choice.options.quality, choice.options.bits  # type: ignore[assignment]
         self._store.save()
 
     def show_preferences(self) -> None:
         self.remember_export()
-        dialog = Preferences(self._store.settings, self._window.actions_table, self._window)
+        dialog = Preferences(self._store.settings, self._parts.actions, self._window)
         if dialog.exec() == Preferences.DialogCode.Accepted:
             self.take(dialog.result_settings)
         dialog.deleteLater()
@@ -103,7 +125,7 @@ class Help(QObject):
     # help -----------------------------------------------------------------------------------------------------------
 
     def show_shortcuts(self) -> None:
-        sheet = ShortcutSheet(self._window.actions_table, self._window)
+        sheet = ShortcutSheet(self._parts.actions, self._window)
         sheet.exec()
         sheet.deleteLater()
 
@@ -115,7 +137,7 @@ class Help(QObject):
             self.message.emit(Kind.INFO, f"No file manager could be opened; the log is in {self.log_folder}.")
 
     def copy_diagnostics(self) -> None:
-        engine = self._window.engine.engine
+        engine = self._parts.engine.engine
         device = "" if engine is None else engine.device_line
         checkpoint = getattr(engine, "checkpoint_sha256", "")
         QGuiApplication.clipboard().setText(diagnostics(device, checkpoint, self.log_folder))

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QIcon, QPainter, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 
+from .icon_files import icon_file
 from .theme import FAINT, TEXT
-
-RESOURCES = Path(__file__).resolve().parents[2] / "resources"
-
-
-def icon_file(name: str) -> Path:
-    return RESOURCES / "icons" / f"{name}.svg"
 
 
 @cache

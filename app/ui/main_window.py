@@ -33,7 +33,7 @@ from .first_run import FirstRun
 from .gallery import Gallery
 from .generate_panel import GeneratePanel
 from .generation import GenerationController
-from .help import Help
+from .help import Help, Parts
 from .label_palette import LabelPalette
 from .legend import Legend
 from .message_bar import Kind, MessageBar
@@ -84,8 +84,12 @@ class MainWindow(QMainWindow):
         self.options = OptionsBar(self.session, self)
         self.snapping = Snapping(self.session, self.tasks, self)
         self.store = SettingsStore() if store is None else store
-        self.help = Help(self, self.store, home)
         self.first_run = FirstRun(self.session)
+        parts = Parts(
+            self.actions_table, self.options, self.panel, self.gallery, self.palette_panel, self.first_run,
+            self.generation, self.files, self.projects, self.engine,
+        )  # fmt: skip
+        self.help = Help(self, parts, self.store, home)
         self.legend = Legend(self.session)
         self._closing = False
         self._hidden_paint, self._hidden_labels = self.options.paint_opacity.value(), 55  # percent, to come back to

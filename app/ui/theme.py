@@ -5,6 +5,8 @@ from __future__ import annotations
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication
 
+from .icon_files import icon_file
+
 CANVAS = "#1c1c1c"
 WINDOW = "#2b2b2b"
 PANEL = "#313131"
@@ -114,8 +116,6 @@ QHeaderView::section {{ background: {PANEL}; color: {QUIET}; border: none; paddi
 
 def apply_theme(app: QApplication) -> None:
     """Give the whole application its palette, style sheet and text size."""
-    from .icons import icon_file
-
     app.setStyle("Fusion")
     palette = QPalette()
     roles = {

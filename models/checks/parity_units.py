@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +16,7 @@ from ..networks.masking import AttentionBlock, MaskedConv2d, Norm, Region
 from ..networks.quantize import Codebook, quantiser_loss
 from ..networks.transformer import Attention, Peg
 from ..networks.vqgan import ResidualBlock
-
-if TYPE_CHECKING:
-    from .parity import Comparison, Record
+from .record import Comparison, Record
 
 LAYER = 1e-5
 

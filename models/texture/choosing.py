@@ -23,13 +23,12 @@ STRANGE = 1.6  # exemplars that go together worse are not mixed
 @dataclass(frozen=True)
 class Sought:
     """What exemplars are sought for. label: name; look: colours to be had; size: pixels to cover; distance: 0 near,
-    1 middle, 2 far; exclude: sources that may not be used."""
+    1 middle, 2 far."""
 
     label: str
     look: Look
     size: int
     distance: float
-    exclude: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,7 @@ class Offer:
 def offers(library: tuple[Exemplar, ...], sought: Sought) -> list[Offer]:
     """Exemplars of the label, or of its kin where there are none, best first."""
     for labels in ((sought.label,), KIN.get(sought.label, ())):
-        known = (e for e in library if e.label in labels and not (sought.exclude and e.source == sought.exclude))
-        found = [_offer(exemplar, sought) for exemplar in known]
+        found = [_offer(exemplar, sought) for exemplar in library if exemplar.label in labels]
         if found:
             return sorted(found, key=lambda offer: offer.cost)
     return []

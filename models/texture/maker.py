@@ -13,7 +13,7 @@ from ..drawing.scene import Scene
 from ..drawing.windows import Box
 from ..finishing.blend import blend
 from ..request import NOT_PAINTED, EditRequest, Patch, Reference, Window
-from .exemplars import Exemplar, library
+from .exemplars import Exemplar
 from .sources import own_mask, to_lab
 from .stage import DrawnArea, Scenery, Textured, TextureStage
 
@@ -27,14 +27,17 @@ REFERENCE_SOME = 2_000  # pixels of a label that make it an exemplar
 class TextureMaker:
     """Textures what was drawn for a request's windows."""
 
-    def __init__(self, request: EditRequest, names: tuple[str, ...], device: torch.device) -> None:
+    def __init__(
+        self, request: EditRequest, names: tuple[str, ...], device: torch.device, exemplars: tuple[Exemplar, ...]
+    ) -> None:
+        """exemplars: of other photos, used unless the request asks for something else."""
         self.request, self.names, self.device = request, names, device
         source = request.settings.texture
         self.own = source in ("auto", "photo")
         self.any_label = source in ("library", "reference")  # asked for, whatever suits the label
         self.exemplars: tuple[Exemplar, ...] = ()
         if source in ("auto", "library"):
-            self.exemplars = library()
+            self.exemplars = exemplars
         elif request.reference is not None and source == "reference":
             self.exemplars = exemplars_of(request.reference, names)
         self._stages: dict[Box, tuple[TextureStage, Box, int]] = {}

@@ -98,11 +98,10 @@ class TextureStage:
 
     def __init__(
         self, scenery: Scenery, exemplars: tuple[Exemplar, ...] = (), own: bool = True, grain: bool = True,
-        exclude: str = "", any_label: bool = False, device: torch.device | None = None,
+        any_label: bool = False, device: torch.device | None = None,
     ) -> None:  # fmt: skip
-        """own: whether the photo itself is a source; exclude: a source photo whose exemplars are not used (to measure);
-        any_label: exemplars are used for labels too whose profile has none."""
-        self.scenery, self.exemplars, self.own, self.grain, self.exclude = scenery, exemplars, own, grain, exclude
+        """own: whether the photo itself is a source; any_label: exemplars are used for every label."""
+        self.scenery, self.exemplars, self.own, self.grain = scenery, exemplars, own, grain
         self.any_label, self.device = any_label, device or torch.device("cpu")
         self._own_masks: dict[int, np.ndarray] = {}
 
@@ -164,7 +163,7 @@ class TextureStage:
         look = Look.of(plan, area)
         if have > OWN_SOME:
             look = look.mixed(Look.of(self.scenery.lab, own), 0.7 * min(1.0, have / (0.2 * size)))
-        sought = Sought(self.scenery.names[label], look, size, self._distance(drawn, area), self.exclude)
+        sought = Sought(self.scenery.names[label], look, size, self._distance(drawn, area))
         rng = np.random.Generator(np.random.Philox(key=[seed, label]))
         found = picked(offers(self.exemplars, sought), sought, rng) if foreign else []
         if found and source is not None and have > OWN_SOME:

@@ -161,3 +161,12 @@ def test_that_photos_of_any_size_work(size: tuple[int, int]) -> None:
     (candidate,) = engine().run(edit)
     picture = candidate.apply(edit.photo)
     assert np.array_equal(picture[paint == NOT_PAINTED], edit.photo[paint == NOT_PAINTED])
+
+
+def test_that_the_engine_can_be_given_other_exemplars() -> None:
+    """An evaluation leaves out those of the photo that it edits."""
+    rock = replace(request("library"), paint=box_paint(SIZE, SIZE, 210, 60, 280, 200, 4))
+    other = tiny_editor()
+    assert any(candidate.textured for candidate in other.run(rock))
+    other.exemplars = ()
+    assert not any(candidate.textured for candidate in other.run(rock))

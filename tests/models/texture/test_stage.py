@@ -72,15 +72,6 @@ def test_that_the_photos_own_pixels_can_be_left_out() -> None:
     assert TextureStage(scenery, own=False).texture(smeared(scenery, painted), 1).labels == ()
 
 
-def test_that_exemplars_of_an_excluded_photo_are_not_used() -> None:
-    scenery, painted = scene(HIGH, ROCK)
-    found = exemplar("rock", grassy(140, 170, 2))
-    object.__setattr__(found, "source", "this-photo")
-    drawn = smeared(scenery, painted, (90, 110, 70))
-    assert TextureStage(scenery, (found,)).texture(drawn, 1).labels == ("rock",)
-    assert TextureStage(scenery, (found,), exclude="this-photo").texture(drawn, 1).labels == ()
-
-
 def test_that_what_the_label_map_mistakes_is_not_copied() -> None:
     """A dark thing in the meadow that the map calls grass does not come into the edit."""
     scenery, painted = scene(MEADOW)
