@@ -64,7 +64,8 @@ def told_apart(edits: Sequence[Edited], look: Look, real: bool = False, seed: in
     for edit in edits:
         own = outside[id(edit)]
         if real:
-            made, true = own[::2], own[1::2]
+            shown = own if len(own) > 1 else _patches(edit.photo, ~edit.area, rng, 2 * PATCHES)
+            made, true = shown[::2], shown[1::2]
         else:
             made = _patches(edit.result, edit.area, rng, PATCHES)
             spare = pool[edit.label]

@@ -15,6 +15,7 @@ class Profile:
     plan_weight: how much the drawing's colours count against the looks of patches. plan_detail: pixels of the drawing;
     finer shapes are not followed. shading: how much of the drawing's large shapes of light (L, a, b) is kept.
     edge: ragged follows the texture's own small shapes, soft fades into the drawing, plain cuts as painted.
+    fine: pixels of the drawing; only what is finer is taken from the texture, larger shapes stay drawn. None: all is.
     library: whether exemplars of other photos may be used. reach: how much of the photo's height texture may move up
     or down before it costs as much as a difference of 40 levels of lightness.
     """
@@ -23,13 +24,14 @@ class Profile:
     plan_detail: float = 6.0
     shading: tuple[float, float, float] = (0.4, 0.25, 0.25)
     edge: Edge = "ragged"
+    fine: float | None = None
     library: bool = True
     reach: float = 1.0
 
 
 _GROUND = Profile()
 _CLIFF = Profile(plan_weight=0.5, shading=(0.5, 0.4, 0.4))
-_PEAK = Profile(plan_weight=1.2, plan_detail=4.0, shading=(0.7, 0.7, 0.7), edge="soft", reach=0.5)
+_PEAK = Profile(plan_weight=1.2, plan_detail=4.0, shading=(0.7, 0.7, 0.7), edge="soft", fine=10.0, reach=0.5)
 _WATER = Profile(plan_weight=0.6, shading=(0.6, 0.5, 0.5), edge="plain", reach=0.4, library=False)
 PROFILES: dict[str, Profile] = {
     "tree": _GROUND,
@@ -44,7 +46,7 @@ PROFILES: dict[str, Profile] = {
     "mountain": _PEAK,
     "rock": _CLIFF,
     "snow": Profile(plan_weight=0.5, shading=(0.5, 0.9, 0.9)),
-    "clouds": Profile(plan_weight=1.5, plan_detail=4.0, shading=(0.7, 0.7, 0.7), edge="soft"),
+    "clouds": Profile(plan_weight=1.5, plan_detail=4.0, shading=(0.7, 0.7, 0.7), edge="soft", fine=3.5),
     "sky": Profile(plan_weight=1.0, shading=(0.8, 0.8, 0.8), edge="plain", library=False, reach=0.3),
     "sea": _WATER,
     "lake": _WATER,

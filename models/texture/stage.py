@@ -27,11 +27,13 @@ from .synthesis import Task, synthesise
 OWN_ENOUGH = 0.35  # of an area; with less of its own material a photo repeats itself
 MOST_REPEATED = 5  # times that sources may be used over; an area that needs more stays as drawn
 OWN_SOME = 4_000  # pixels of its own whose colours are worth following
+OWN_SHARE = 0.6  # of those colours, beside the drawing's
 OWN_LARGEST = 1_600_000  # pixels of the photo that are offered as source
 SMALLEST = 100  # pixels; smaller areas stay as drawn
 TOO_FAR = 35.0  # mean difference to the plan (Lab) at which a result is thrown away
 RAGGED = 5.0  # pixels by which small shapes move a border
 SOFT = 1.0  # tokens across which soft borders fade into the drawing
+OWN = "the photo"
 Box = tuple[slice, slice]
 
 
@@ -121,6 +123,8 @@ class TextureStage:
             picture = self._area(drawn, guide, int(label), area, profile, seed)
             if picture is None:
                 continue
+            if profile.fine is not None:
+                picture = _finest(picture, guide, profile.fine * drawn.scale)
             made, share = _laid_in(made, share, picture, photo, drawn, area, profile, seed)
             done.append(name)
         if done and self.grain:
@@ -137,6 +141,8 @@ class TextureStage:
         if not sources:
             return None
         pictures, masks, rows = atlas(sources)
+        if all(source.name != OWN for source in sources[:1]):  # its colours are not only the drawing's
+            plan = plan + (self._look(plan, label, area).mean - plan[area].mean(0)).astype(np.float32)
         here = self.scenery.rows(drawn.box[0].start, drawn.box[0].stop)
         to = self._tensor
         task = Task(
@@ -160,15 +166,19 @@ class TextureStage:
         foreign = profile.library or self.any_label
         if source is not None and (have > OWN_ENOUGH * size or not (self.exemplars and foreign)):
             return [source] if have > 0.1 * size else []
-        look = Look.of(plan, area)
-        if have > OWN_SOME:
-            look = look.mixed(Look.of(self.scenery.lab, own), 0.7 * min(1.0, have / (0.2 * size)))
-        sought = Sought(self.scenery.names[label], look, size, self._distance(drawn, area))
+        sought = Sought(self.scenery.names[label], self._look(plan, label, area), size, self._distance(drawn, area))
         rng = np.random.Generator(np.random.Philox(key=[seed, label]))
         found = picked(offers(self.exemplars, sought), sought, rng) if foreign else []
         if found and source is not None and have > OWN_SOME:
             found.append(source)
         return found if sum(int(each.mask.sum()) for each in found) * MOST_REPEATED > size else []
+
+    def _look(self, plan: np.ndarray, label: int, area: np.ndarray) -> Look:
+        """The colours that foreign texture is to have: the drawing's, and mostly the photo's own where it has some."""
+        own, look = self._own(label), Look.of(plan, area)
+        if not self.own or own.sum() <= OWN_SOME:
+            return look
+        return look.mixed(Look.of(self.scenery.lab, own), OWN_SHARE)
 
     def _own(self, label: int) -> np.ndarray:
         if label not in self._own_masks:
@@ -196,7 +206,7 @@ class TextureStage:
         box = (slice(top, bottom), slice(left, right))
         heights = self.scenery.rows(top, bottom)
         picture = self.scenery.lab[box]
-        return Source(picture, mask[box], np.broadcast_to(heights, mask[box].shape).copy(), "the photo")
+        return Source(picture, mask[box], np.broadcast_to(heights, mask[box].shape).copy(), OWN)
 
     def _distance(self, drawn: DrawnArea, area: np.ndarray) -> float:
         """How far away an area is: 0 near (the lower border) to 2 far (the horizon and above)."""
@@ -231,6 +241,12 @@ def _spread(plan: np.ndarray, core: np.ndarray, area: np.ndarray) -> np.ndarray:
         return plan
     spread = filled(to(plan.transpose(2, 0, 1)), to(core[None].astype(np.float32)))
     return np.where(rim[..., None], spread.permute(1, 2, 0).numpy(), plan)
+
+
+def _finest(picture: np.ndarray, plan: np.ndarray, sigma: float) -> np.ndarray:
+    """The plan's shapes of more than `sigma` pixels, with all that is finer from the picture."""
+    difference = np.ascontiguousarray(plan - picture)
+    return picture + np.asarray(cv2.GaussianBlur(difference, (0, 0), sigma))
 
 
 def _laid_in(
