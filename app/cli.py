@@ -269,7 +269,7 @@ def _engine(options: argparse.Namespace):  # type: ignore[no-untyped-def]
 
 
 def _labels(options: argparse.Namespace) -> int:
-    from models.checkpoints.checkpoint import default_checkpoint_folder, read_label_set
+    from models.checkpoints.read import default_checkpoint_folder, read_label_set
 
     label_set = read_label_set(options.checkpoint or default_checkpoint_folder())
     for index, label in enumerate(label_set.labels):
@@ -374,7 +374,7 @@ def _train(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     _threads(options)
-    from models.checkpoints.checkpoint import default_checkpoint_folder, load_checkpoint
+    from models.checkpoints.read import default_checkpoint_folder, load_checkpoint
     from models.evaluation.evaluate import Evaluation, Setting, lines, save_sheet
     from models.networks.assembly import expected_shapes
     from models.training.data.pairs import DataSet

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checkpoints.checkpoint import Checkpoint, default_checkpoint_folder, load_checkpoint
+from .checkpoints.read import Checkpoint, default_checkpoint_folder, load_checkpoint
 from .config import GUIDE_RESOLUTION, TOKEN_PIXELS, LabelSet, Semantics
 from .device import DeviceChoice, choose_device, estimate_bytes, out_of_memory
 from .drawing.blocks import BlockLists

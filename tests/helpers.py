@@ -12,7 +12,7 @@ import torch
 from hypothesis import HealthCheck, settings
 from torch import nn
 
-from models.checkpoints.checkpoint import save_checkpoint
+from models.checkpoints.write import save_checkpoint
 from models.config import (
     Label,
     LabelSet,

@@ -137,7 +137,7 @@ def test_that_no_module_can_run_code_from_data(path: Path) -> None:
 
 def test_that_the_modules_are_found() -> None:
     assert CONVERTER in MODULES
-    assert REPOSITORY / "models" / "checkpoints" / "checkpoint.py" in MODULES
+    assert REPOSITORY / "models" / "checkpoints" / "read.py" in MODULES
 
 
 @pytest.mark.parametrize(

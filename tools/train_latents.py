@@ -14,7 +14,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from models.checkpoints.checkpoint import default_checkpoint_folder, load_checkpoint  # noqa: E402
+from models.checkpoints.read import default_checkpoint_folder, load_checkpoint  # noqa: E402
 from models.networks.assembly import empty_networks, expected_shapes  # noqa: E402
 from models.networks.taef2 import load_taef2  # noqa: E402
 from models.training.data.pairs import DataSet  # noqa: E402

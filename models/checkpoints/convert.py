@@ -23,8 +23,9 @@ import torch
 
 from ..config import ModelConfig
 from ..errors import CheckpointError
-from .checkpoint import check_shapes, save_checkpoint
 from .published import PUBLISHED_NAMES, config_from_fixture, label_set_for, published_config
+from .read import check_shapes
+from .write import save_checkpoint
 
 _MAX_MEMBERS = 200_000
 _MAX_PICKLE_BYTES = 16_000_000  # a published file with optimiser states needs about 1 MB

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoints.checkpoint import Checkpoint, default_checkpoint_folder, load_checkpoint
 from ..checkpoints.published import published_config
+from ..checkpoints.read import Checkpoint, default_checkpoint_folder, load_checkpoint
 from ..config import Label, LabelSet, Semantics, TransformerConfig
 from ..device import DeviceChoice, choose_device
 from ..drawing.blocks import random_lists

@@ -20,9 +20,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..checkpoints.checkpoint import load_checkpoint
 from ..checkpoints.convert import convert, read_ckpt
 from ..checkpoints.published import config_from_fixture
+from ..checkpoints.read import load_checkpoint
 from ..config import GUIDE_RESOLUTION, ModelConfig, Semantics
 from ..drawing.guiding import GUIDE_GRID, affinities, guide_block_lists
 from ..drawing.masks import encoder_mask, one_hot, to_picture, to_pixels, token_mask

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.read import Checkpoint
 from ..config import GUIDE_RESOLUTION
 from ..device import choose_device
 from ..drawing.blocks import BlockLists, random_lists

@@ -18,7 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from ..checkpoints.read import load_checkpoint
+from ..checkpoints.write import save_checkpoint
 from ..config import GUIDE_RESOLUTION, LabelSet, ModelConfig, label_set_from_json
 from ..networks.assembly import Networks, expected_shapes
 from ..networks.presets import default_config

@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors import safe_open
 from torch import Tensor
 
-from ..checkpoints.checkpoint import Checkpoint, load_checkpoint
+from ..checkpoints.read import Checkpoint, load_checkpoint
 from ..errors import ScenebrushError
 
 STAGES = ("label-vqgan", "image-vqgan", "guide", "sga", "segmenter")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.checkpoints.checkpoint import load_checkpoint
+from models.checkpoints.read import load_checkpoint
 from tests.cli.command_line import SIZE, CommandLine
 from tests.helpers import CODES, box_paint, paint_of
 

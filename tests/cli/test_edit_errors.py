@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from models import editor as engine_module
-from models.checkpoints.checkpoint import save_checkpoint
+from models.checkpoints.write import save_checkpoint
 from models.networks.assembly import Networks
 from models.networks.vqgan import VQGAN
 from tests.cli.command_line import SIZE, CommandLine, Result

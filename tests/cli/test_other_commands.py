@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from app.cli import COMMANDS
-from models.checkpoints.checkpoint import load_checkpoint
+from models.checkpoints.read import load_checkpoint
 from models.config import Semantics
 from models.networks.assembly import expected_shapes
 from tests.cli.command_line import SIZE, CommandLine, Result

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from app.cli import main
-from models.checkpoints.checkpoint import load_checkpoint
+from models.checkpoints.read import load_checkpoint
 from models.drawing.blocks import random_lists
 from models.evaluation.baselines import PatchRetrieval, fill_mean_color, fill_telea, mean_colors
 from models.evaluation.cases import cases

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.checkpoints.checkpoint import default_checkpoint_folder
+from models.checkpoints.read import default_checkpoint_folder
 from models.drawing.guiding import guide_block_lists
 from models.drawing.ranking import rank, score
 from models.editor import SceneEditor, open_editor

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from app.cli import main
-from models.checkpoints.checkpoint import load_checkpoint
+from models.checkpoints.read import load_checkpoint
 from models.networks import presets
 from models.networks.assembly import empty_networks, expected_shapes
 from models.training import train

@@ -17,8 +17,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from models.checkpoints import checkpoint as module
-from models.checkpoints.checkpoint import default_checkpoint_folder, load_checkpoint, save_checkpoint
+from models.checkpoints import read, write
+from models.checkpoints.read import default_checkpoint_folder, load_checkpoint
+from models.checkpoints.write import save_checkpoint
 from models.config import Label, LabelSet, ModelConfig, Semantics, TransformerConfig, VQGANConfig
 from models.errors import CheckpointError
 
@@ -155,7 +156,7 @@ def test_that_a_failed_save_keeps_the_older_checkpoint(
             raise OSError(28, "No space left on device", "somewhere")
         return real(*arguments)
 
-    monkeypatch.setattr(module.os, broken, failing)
+    monkeypatch.setattr(write.os, broken, failing)
     with pytest.raises(CheckpointError, match="No space left"):
         save(folder, tensors=some_tensors(1), max_file_bytes=9_000)
     monkeypatch.undo()
@@ -408,5 +409,5 @@ def mutated(content: bytes, within: int, chance: random.Random) -> bytes:
 
 
 def test_that_the_default_checkpoint_belongs_to_the_checkout() -> None:
-    assert default_checkpoint_folder() == Path(module.__file__).resolve().parents[2] / "checkpoints" / "default"
-    assert default_checkpoint_folder() == module.DEFAULT_CHECKPOINT
+    assert default_checkpoint_folder() == Path(read.__file__).resolve().parents[2] / "checkpoints" / "default"
+    assert default_checkpoint_folder() == read.DEFAULT_CHECKPOINT

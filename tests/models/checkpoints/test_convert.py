@@ -22,9 +22,9 @@ import safetensors.torch
 import torch
 
 from models.checkpoints import convert as module
-from models.checkpoints.checkpoint import load_checkpoint
 from models.checkpoints.convert import convert, read_ckpt
 from models.checkpoints.published import config_from_fixture, label_set_for, published_config
+from models.checkpoints.read import load_checkpoint
 from models.config import ModelConfig, Semantics
 from models.errors import CheckpointError
 from tests.shared import shared_path
