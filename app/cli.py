@@ -263,7 +263,7 @@ def _edit(options: argparse.Namespace) -> int:
 
 
 def _engine(options: argparse.Namespace):  # type: ignore[no-untyped-def]
-    from models.editor import open_editor
+    from models.opening import open_editor
 
     return open_editor(options.checkpoint, options.device)
 

@@ -139,11 +139,12 @@ def edit(
             reference=None if reference is None else reference_of(reference, engine),
         )  # fmt: skip
         _announce(engine, request, notify)
-        ranked = rank(list(engine.run(request, progress=progress)))
+        run = engine.run(request, progress=progress)
+        ranked = rank(list(run))
         kept = ranked[: settings.keep] if settings.keep is not None else ranked
         began = time.perf_counter()
         names = _write_pictures(scratch, photo, paint, kept, engine.label_set)
-        timings |= engine.timings.seconds | {"write": time.perf_counter() - began}
+        timings |= run.seconds | {"write": time.perf_counter() - began}
         timings["total"] = time.perf_counter() - started
         record = edit_record(photo, engine, request, kept, names, timings)
         (scratch / "edit.json").write_text(json.dumps(record, indent=1) + "\n")

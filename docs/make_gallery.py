@@ -23,10 +23,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from models.drawing.ranking import rank  # noqa: E402
-from models.editor import SceneEditor, open_editor  # noqa: E402
+from models.editor import SceneEditor  # noqa: E402
 from models.evaluation.evaluate import BACKBONE  # noqa: E402
 from models.evaluation.keeping import Edited, summary, told_apart  # noqa: E402
 from models.evaluation.metrics import Eye  # noqa: E402
+from models.opening import open_editor  # noqa: E402
 from models.request import NOT_PAINTED, USUAL, EditRequest  # noqa: E402
 from models.texture.exemplars import library  # noqa: E402
 

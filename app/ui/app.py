@@ -41,7 +41,7 @@ def _run(path: Path | None, checkpoint: Path | None, device: str) -> int:
     device = store.settings.device if device == "auto" else device
 
     def open_engine(device: str = device) -> Engine:
-        from models.editor import open_editor  # loads torch: seconds, so in the engine thread
+        from models.opening import open_editor  # loads torch: seconds, so in the engine thread
 
         return open_editor(checkpoint, device)
 

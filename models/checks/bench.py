@@ -27,11 +27,12 @@ from ..config import Label, LabelSet, Semantics, TransformerConfig
 from ..device import DeviceChoice, choose_device
 from ..drawing.blocks import random_lists
 from ..drawing.sampling import DrawTask, draw
-from ..editor import SceneEditor, editor_of
+from ..editor import SceneEditor
 from ..grid import TokenGrid
 from ..networks.assembly import Networks
 from ..networks.decoding import IncrementalDecoder
 from ..networks.transformer import Transformer, Visible
+from ..opening import editor_of
 from ..request import NOT_PAINTED, EditRequest, SamplingSettings
 
 GREEDY = SamplingSettings(samples=1, top_k=1)
@@ -211,9 +212,10 @@ def _published_edit() -> dict[str, Any]:
     paint[600:664, 480:544] = 3
     request = EditRequest(photo, np.ones_like(paint), paint, SamplingSettings(samples=1), 1024)
     started = time.perf_counter()
-    (candidate,) = editor.run(request)
+    run = editor.run(request)
+    (candidate,) = run
     seconds = time.perf_counter() - started
-    stages = {k: round(v, 1) for k, v in editor.timings.seconds.items()}
+    stages = {k: round(v, 1) for k, v in run.seconds.items()}
     peak = _peak()
     print(
         f"published-size edit at 1024 px, 1 candidate of {len(candidate.tokens)} tokens: {seconds:.0f} s  {stages}, "
@@ -235,9 +237,10 @@ def _whole_edits(loaded: Checkpoint, device: DeviceChoice) -> list[dict[str, Any
         paint[300 : 300 + side, 400 : 400 + side] = 3
         request = EditRequest(photo, np.ones_like(paint), paint, SamplingSettings(samples=4), resolution)
         started = time.perf_counter()
-        candidates = list(editor.run(request))
+        run = editor.run(request)
+        candidates = list(run)
         total = time.perf_counter() - started
-        stages = {k: round(v, 3) for k, v in editor.timings.seconds.items()}
+        stages = {k: round(v, 3) for k, v in run.seconds.items()}
         tokens = len(candidates[0].tokens)
         print(
             f"edit of {side}x{side} px at {resolution}, 4 candidates, {tokens} tokens each: {total:.1f} s  {stages}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,6 +36,24 @@ class Level:
     def drawn(self) -> int:
         return int(self.mask.sum())
 
+    @property
+    def strip_positions(self) -> Tensor:
+        """Strip positions (n,) of the tokens to draw."""
+        return self.grid.to_strip(self.mask[None])[0].nonzero()[:, 0]
+
+    def surprise(self, log_likelihoods: Tensor) -> np.ndarray:
+        """(side, side) float32 negative log-likelihood of each token of the edit, NaN elsewhere."""
+        strip = torch.full((1, self.grid.tokens), float("nan"))
+        edited = replace(self, mask=self.edit).strip_positions.cpu()
+        strip[0, edited] = -log_likelihoods.float().cpu()
+        side = self.grid.side
+        return self.grid.to_raster(strip)[0].view(side, side).numpy()
+
+    @property
+    def nbytes(self) -> int:
+        held = (self.codes, self.condition, self.before, self.edit, self.features, self.labels)
+        return sum(tensor.nbytes for tensor in held if tensor is not None)
+
     def redrawing(self, codes: np.ndarray, tokens: np.ndarray) -> Level:
         """The same with a candidate's codes (side, side) known but for some of the edit's tokens (side, side) bool."""
         mask = torch.from_numpy(tokens.reshape(-1)).to(self.edit.device) & self.edit
@@ -55,12 +75,20 @@ class Scene:
         return self.low if self.high is None else self.high
 
 
+KEPT_BYTES = 64_000_000  # of encoded levels
+
+
 class SceneEncoder:
-    """Runs the VQGAN encoders over the windows of a request."""
+    """Runs the VQGAN encoders over the windows of a request.
+
+    What was encoded last is kept by its content: drafts that are drawn in full, parts drawn again and the attention
+    view cost no encoder.
+    """
 
     def __init__(self, networks: Networks, device: DeviceChoice) -> None:
         self.networks, self.device = networks, device
         self.semantics: Semantics = networks.config.semantics
+        self._kept: OrderedDict[bytes, Level] = OrderedDict()
 
     @torch.inference_mode()
     def encode(self, request: EditRequest, planned: PlannedWindow, number: int) -> Scene:
@@ -88,6 +116,21 @@ class SceneEncoder:
         return mask, token_mask(mask, self.semantics)
 
     def _level(
+        self, photo: np.ndarray, labels: np.ndarray, before: np.ndarray, painted: np.ndarray, side: int
+    ) -> Level:
+        """A level of a window, encoded or as it was kept."""
+        content = hashlib.blake2b(str((side, photo.shape)).encode(), digest_size=16)
+        for part in (photo, labels, before, painted):
+            content.update(part.tobytes())
+        key = content.digest()
+        if key not in self._kept:
+            self._kept[key] = self._encoded(photo, labels, before, painted, side)
+        self._kept.move_to_end(key)
+        while len(self._kept) > 1 and sum(level.nbytes for level in self._kept.values()) > KEPT_BYTES:
+            self._kept.popitem(last=False)
+        return self._kept[key]
+
+    def _encoded(
         self, photo: np.ndarray, labels: np.ndarray, before: np.ndarray, painted: np.ndarray, side: int
     ) -> Level:
         vqgan, device = self.networks.first_stage_model, self.device.device

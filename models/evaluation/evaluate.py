@@ -23,11 +23,13 @@ from ..config import GUIDE_RESOLUTION
 from ..device import choose_device
 from ..drawing.blocks import BlockLists, random_lists
 from ..drawing.masks import one_hot, to_picture, to_pixels
-from ..editor import SceneEditor, editor_of
+from ..drawing.samplers.asset import AssetSampler
+from ..editor import SceneEditor
 from ..errors import RequestError
 from ..grid import TokenGrid
 from ..networks.quantize import perplexity
 from ..networks.transformer import Transformer, Visible
+from ..opening import editor_of
 from ..request import EditRequest, SamplingSettings
 from ..training.data.codes import CodeSet, encode_crops, encode_pictures, joined
 from ..training.data.pairs import DataSet
@@ -38,7 +40,7 @@ from .baselines import PatchRetrieval, fill_mean_color, fill_telea, mean_colors
 from .cases import Case, cases
 from .judges import Agreement, Judge, Labeller, OwnSegmenter, group_table
 from .metrics import Eye, Features, frechet, perceptual, psnr, ssim
-from .variants import VARIANTS, SlidingEditor, no_lists, sliding_nats
+from .variants import VARIANTS, SlidingSampler, no_lists, sliding_nats
 
 Row = dict[str, Any]
 BACKBONE = Path("perceptual") / "efficientnet_lite0_fp16.safetensors"
@@ -190,24 +192,22 @@ class Evaluation:
 
     def attention(self, found: Sequence[Case], side: int) -> list[Row]:
         """The same weights with other attention (ASSET, Table 3), and the guide in a sliding window."""
-        checkpoint, device = self.setting.checkpoint, self.editor.device
-        editor = self.editor
+        editor, usual = self.editor, self.editor.sampler
         nats = self._attention_nats(found, side)
         rows = []
         reals = [] if self.eye is None else [self.eye.look(case.photo) for case in found]
         for name in (*VARIANTS, "sliding guide"):
             if name in VARIANTS:
-                editor.choose_lists = VARIANTS[name]
-                drawer = editor
+                editor.sampler = AssetSampler(editor.networks, editor.device, editor.pictures, VARIANTS[name])
             else:
-                drawer = SlidingEditor(editor.networks, checkpoint.label_set, device)
+                editor.sampler = SlidingSampler(editor.networks.guiding_transformer)
             outcome = Outcome()
             for number, case in enumerate(found):
-                self._draw(outcome, case, reals[number] if reals else None, drawer, side)
+                self._draw(outcome, case, reals[number] if reals else None, editor, side)
             stacked = np.stack([real.statistics for real in reals]) if reals else None
             rows.append({**self._row(name, outcome, stacked, len(found)), "nats": nats[name]})
             self.setting.report(f"attention at {side}: {name}")
-        editor.choose_lists = VARIANTS["sga"]
+        editor.sampler = usual
         return rows
 
     # --- networks ----------------------------------------------------------------------------------------

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ..config import Semantics, TransformerConfig
 from ..drawing.blocks import FIRST_LISTED, BlockLists, random_lists
+from ..drawing.context import DrawnScene, WindowContext
 from ..drawing.guiding import GUIDE_GRID, guide_block_lists
+from ..drawing.samplers.asset import ChooseLists
 from ..drawing.sampling import Drawn, pick, uniforms
-from ..drawing.scene import Scene
-from ..editor import ChooseLists, DrawnScene, SceneEditor
 from ..grid import BLOCKS
 from ..networks.transformer import Transformer
 
@@ -65,21 +65,26 @@ def sliding_nats(guide: Transformer, codes: Tensor, target: Tensor, mask: Tensor
     return torch.cat([logits.double().log_softmax(1) for logits in given]).gather(1, target[mask][:, None])[:, 0]
 
 
-class SlidingEditor(SceneEditor):
+class SlidingSampler:
     """Draws at the final resolution with the guide alone, in a 16x16 window round each token (Esser et al. 2021)."""
 
-    def _draw_scene(self, request, plan, scene: Scene, batch, job) -> DrawnScene:  # type: ignore[no-untyped-def]
-        level, guide = scene.final, self.networks.guiding_transformer
+    def __init__(self, guide: Transformer) -> None:
+        self.guide = guide
+
+    def draw_window(self, context: WindowContext) -> DrawnScene:
+        scene, batch, guide = context.scene, context.batch, self.guide
+        level = scene.final
         side = level.grid.side
-        numbers = uniforms([request.seed(k) for k in batch], level.drawn, 2 * scene.number + 1)
+        numbers = uniforms(context.seeds, level.drawn, 2 * scene.number + 1)
         mask, codes = level.mask.view(side, side), level.codes.view(side, side)
         drawn = codes.expand(len(batch), -1, -1).clone()
         walk = _SlidingWalk(guide, codes, mask, level.condition.view(side, side), len(batch))
         own, truncated, tokens = [], [], []
         with torch.inference_mode():
             for step, (row, column) in enumerate(mask.nonzero().tolist()):
-                job.cancel.check()
-                token, likelihood, tempered = pick(walk.logits(row, column, drawn), request.settings, numbers[:, step])
+                context.watch.cancel.check()
+                logits = walk.logits(row, column, drawn)
+                token, likelihood, tempered = pick(logits, context.request.settings, numbers[:, step])
                 drawn[:, row, column] = token
                 own.append(likelihood)
                 truncated.append(tempered)

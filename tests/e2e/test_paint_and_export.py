@@ -27,7 +27,7 @@ CTRL, SHIFT, NO = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.Shift
 def open_engine() -> Engine:
     if not (CHECKPOINT / "card.json").exists():
         return FakeEngine(step_seconds=0.02)
-    from models.editor import open_editor
+    from models.opening import open_editor
 
     return open_editor(CHECKPOINT, "cpu")
 

@@ -13,6 +13,7 @@ from models.drawing.ranking import rank
 from models.drawing.steering import Sketch, Steering, code_colors
 from models.editor import SceneEditor
 from models.errors import RequestError
+from models.networks.vqgan import VQGAN
 from models.request import NOT_PAINTED, Candidate, EditRequest, Progress, Reroll, SamplingSettings
 from tests.helpers import CODES, box_paint, some_labels, some_photo, tiny_editor
 
@@ -191,3 +192,36 @@ def test_that_a_token_does_not_depend_on_later_ones_in_the_rollout() -> None:
     assert torch.allclose(one[:200], other[:200], atol=1e-6)
     assert not torch.allclose(one[201:], other[201:], atol=1e-6)
     assert whole.shape == one.shape
+
+
+def test_that_the_encoder_is_paid_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drafts drawn in full, parts drawn again and the attention view encode nothing that was encoded before."""
+    editor, calls = tiny_editor(), []
+    encode = VQGAN.encode
+
+    def counted(self: VQGAN, *arguments: object, **options: object) -> torch.Tensor:
+        calls.append(self)
+        return encode(self, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(VQGAN, "encode", counted)
+    drafts = list(editor.run(request(draft=True)))
+    assert calls
+    first = len(calls)
+    (full,) = editor.run(request(drafts=(drafts[0],)))
+    assert len(calls) == 2 * first, "only the finer level was new"
+    list(editor.run(request(reroll=Reroll.worst(full, 0.2))))
+    editor.attention(request(), full)
+    list(editor.run(request(settings=SamplingSettings(samples=1, seed=9))))
+    assert len(calls) == 2 * first
+    other = request()
+    other.photo[210, 230] ^= 1
+    list(editor.run(EditRequest(other.photo, other.labels, other.paint, other.settings, 512, draft=True)))
+    assert len(calls) > 2 * first, "another photo is encoded"
+
+
+def test_that_kept_levels_stay_within_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.drawing.scene.KEPT_BYTES", 1)
+    editor = tiny_editor()
+    list(editor.run(request()))
+    assert len(editor.encoder._kept) == 1
+    assert same(next(editor.run(request())), drawn()[0])

@@ -13,11 +13,12 @@ import pytest
 import torch
 
 from models import device
-from models import editor as module
 from models.config import Semantics
 from models.drawing import sampling
+from models.drawing.samplers import asset as module
 from models.editor import BATCH, SceneEditor
 from models.errors import DeviceError, RequestError
+from models.finishing import finish
 from models.networks.vqgan import VQGAN
 from models.request import (
     NOT_PAINTED,
@@ -231,14 +232,15 @@ def test_that_settings_reach_the_sampler() -> None:
 def test_that_every_stage_is_reported_and_timed() -> None:
     steps: list[Progress] = []
     edit = request(box_paint(520, 540, 200, 220, 240, 290), 512, samples=2)
-    list(engine().run(edit, progress=steps.append))
+    run = engine().run(edit, progress=steps.append)
+    list(run)
     assert [s for s in dict.fromkeys(step.stage for step in steps)] == ["encode", "guide", "sketch", "sga", "decode"]
     for stage in ("guide", "sga"):
         done = [(s.done, s.total) for s in steps if s.stage == stage]
         assert [d for d, _ in done] == list(range(1, done[0][1] + 1)) and len({t for _, t in done}) == 1
     assert all(s.candidates == (0, 1) for s in steps if s.stage in ("guide", "sga"))
-    assert set(engine().timings.seconds) == {"encode", "guide", "block lists", "sga", "decode", "blend"}
-    assert all(seconds >= 0 for seconds in engine().timings.seconds.values())
+    assert set(run.seconds) == {"encode", "guide", "block lists", "sga", "decode", "blend"}
+    assert all(seconds >= 0 for seconds in run.seconds.values())
 
 
 # --- refusals -----------------------------------------------------------------------------------------------
@@ -346,9 +348,9 @@ def test_that_settings_out_of_range_are_named(name: str, value: Any) -> None:
 def test_that_a_model_without_sga_draws_with_its_guide() -> None:
     editor = tiny_editor(config=tiny_config(sga=False))
     edit = small_request(samples=2)
-    candidates = list(editor.run(edit))
-    check(editor, edit, candidates)
-    assert set(editor.timings.seconds) == {"encode", "guide", "decode", "blend"}
+    run = editor.run(edit)
+    check(editor, edit, list(run))
+    assert set(run.seconds) == {"encode", "guide", "decode", "blend"}
 
 
 @pytest.mark.parametrize("box", [(5, 5, 60, 70), (300, 300, 360, 380)])
@@ -543,7 +545,7 @@ def test_that_candidates_finished_before_memory_ran_out_are_kept(
     assert [c.index for c in finished] == list(range(BATCH))
 
 
-@pytest.mark.parametrize("name", ["encode", "guide_block_lists", "blend"])
+@pytest.mark.parametrize("name", ["encode", "choose_lists", "blend"])
 def test_that_running_out_of_memory_anywhere_is_one_clear_line(
     name: str, fresh: SceneEditor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -552,10 +554,8 @@ def test_that_running_out_of_memory_anywhere_is_one_clear_line(
 
     edit = request(box_paint(520, 540, 200, 220, 240, 290), 512, samples=1)
     with monkeypatch.context() as patch:
-        if name == "encode":
-            patch.setattr(VQGAN, "encode", fail)
-        else:
-            patch.setattr(module, name, fail)
+        places = {"encode": VQGAN, "choose_lists": fresh.sampler, "blend": finish}
+        patch.setattr(places[name], name, fail)
         with pytest.raises(DeviceError, match="memory ran out"):
             list(fresh.run(edit))
     check(fresh, edit, list(fresh.run(edit)))

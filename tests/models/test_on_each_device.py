@@ -14,9 +14,11 @@ import torch
 from models.checkpoints.read import default_checkpoint_folder
 from models.drawing.guiding import guide_block_lists
 from models.drawing.ranking import rank, score
-from models.editor import SceneEditor, open_editor
+from models.drawing.samplers.asset import known_condition
+from models.editor import SceneEditor
 from models.errors import DeviceError
 from models.networks.transformer import Visible
+from models.opening import open_editor
 from models.request import NOT_PAINTED, Candidate, EditRequest, Progress, Reroll, SamplingSettings
 from models.training.precision import Precision
 from tests.helpers import box_paint, some_labels, some_photo, tiny_editor
@@ -84,7 +86,7 @@ def test_that_a_rescore_is_what_was_drawn(device: str) -> None:
     plain = EditRequest(request.photo, request.labels, request.paint, SamplingSettings(2, seed=3), 256)
     for candidate in engine.run(plain):
         codes = torch.from_numpy(candidate.codes[0].reshape(1, -1).copy()).to(level.codes.device)
-        encoded = engine._condition(model, level, None, level.condition)
+        encoded = known_condition(engine.device, model, level, None, level.condition)
         with engine.device.autocast():
             again = float(score(model, encoded, codes, level.edit, level.grid).sum())
         limit = HALF if engine.device.cuda else 1e-4
@@ -113,7 +115,7 @@ def _nats(engine: SceneEditor, request: EditRequest, candidate: Candidate) -> fl
     lists = guide_block_lists(guide, sketch, low.edit, low.condition, sga.config.top_k_blocks, engine.semantics)
     visible = Visible.of(lists)
     codes = torch.from_numpy(candidate.codes[0].reshape(1, -1).copy()).to(level.codes.device)
-    encoded = engine._condition(sga, level, visible, level.condition)
+    encoded = known_condition(engine.device, sga, level, visible, level.condition)
     with engine.device.autocast():
         return -float(score(sga, encoded, codes, level.edit, level.grid, visible).mean())
 
