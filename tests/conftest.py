@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch loads: waiting threads must not spin
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker a core
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from models import editor as engine_module
 from models.checkpoints.write import save_checkpoint
+from models.drawing.samplers import asset as engine_module
 from models.networks.assembly import Networks
 from models.networks.vqgan import VQGAN
 from tests.cli.command_line import SIZE, CommandLine, Result
