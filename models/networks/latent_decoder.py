@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from .masking import PositionNorm
 from .vqgan import swish
 
+WIDTHS = (256, 192)
+
 
 class Residual(nn.Module):
     """Two normalised convolutions beside the identity; zero-initialised, so that it starts as the identity."""
@@ -35,7 +37,7 @@ class LatentDecoder(nn.Module):
     """
 
     def __init__(
-        self, embed: int, latent: int, labels: int, noise: int = 8, widths: tuple[int, int] = (256, 192),
+        self, embed: int, latent: int, labels: int, noise: int = 8, widths: tuple[int, int] = WIDTHS,
         blocks: tuple[int, int] = (4, 3),
     ) -> None:  # fmt: skip
         super().__init__()
