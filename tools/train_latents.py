@@ -37,7 +37,7 @@ from models.training.losses.perceptual import STAGES, load_backbone  # noqa: E40
 from models.training.precision import Precision  # noqa: E402
 from models.training.stages.image_vqgan import save_sheet  # noqa: E402
 from models.training.stages.latent_decoder import LatentDecoderStage  # noqa: E402
-from models.training.weights import stage_weights  # noqa: E402
+from models.training.weights import SNAPSHOT, stage_weights  # noqa: E402
 
 SHARED = ROOT.parent / "shared"
 PARTS, DATA = SHARED / "parts", SHARED / "data"
@@ -104,7 +104,8 @@ def main() -> None:
         adversarial_start=options.adversarial_start, adversarial_weight=options.adversarial_weight,
         figures=lambda folder, number: gate.figures(stage, folder, number),
     )  # fmt: skip
-    start = None if options.start is None else stage_weights(options.start.parent, options.start.name, None)
+    begun = (options.runs / stage.name / SNAPSHOT).exists() and not options.measure
+    start = None if options.start is None or begun else stage_weights(options.start.parent, options.start.name, None)
     if options.measure:
         print("shipped", gate.measured.figures(gate.shipped), flush=True)
         weights = start or stage_weights(options.runs, stage.name, None)
