@@ -85,6 +85,8 @@ class VQGANConfig:
     asked for; 0: it reads codes only.
     `decoder_noise`: channels of noise that the decoder's fine levels read, from which it can make texture that the
     codes do not hold; 0: none.
+    `latents`: channels at the codes' size and at twice that of a decoder that makes latents of a pretrained autoencoder
+    (`latent_decoder.py`), whose own decoder makes the picture of them; (): the decoder makes pixels itself.
     """
 
     in_channels: int
@@ -102,6 +104,7 @@ class VQGANConfig:
     known_features: bool = False
     decoder_labels: int = 0
     decoder_noise: int = 0
+    latents: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _require(self.norm in ("group", "position"), f"unknown norm {self.norm!r}")

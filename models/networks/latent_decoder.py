@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .masking import PositionNorm
-from .vqgan import swish
 
 WIDTHS = (256, 192)
 
@@ -24,8 +23,8 @@ class Residual(nn.Module):
         nn.init.zeros_(self.hint.weight)
 
     def forward(self, x: Tensor, hints: Tensor) -> Tensor:
-        inner = self.conv_1(swish(self.norm_1(x))) + self.hint(hints)
-        result: Tensor = x + self.conv_2(swish(self.norm_2(inner)))
+        inner = self.conv_1(F.silu(self.norm_1(x))) + self.hint(hints)
+        result: Tensor = x + self.conv_2(F.silu(self.norm_2(inner)))
         return result
 
 
@@ -41,7 +40,7 @@ class LatentDecoder(nn.Module):
         blocks: tuple[int, int] = (4, 3),
     ) -> None:  # fmt: skip
         super().__init__()
-        self.noise = noise
+        self.noise, self.labels = noise, labels
         self.conv_in = nn.Conv2d(embed, widths[0], 3, padding=1)
         self.coarse = nn.ModuleList(Residual(widths[0], labels) for _ in range(blocks[0]))
         self.grow = nn.Conv2d(widths[0], widths[1], 3, padding=1)
@@ -62,5 +61,5 @@ class LatentDecoder(nn.Module):
         hints = torch.cat([hints, noise], 1)
         for block in self.fine:
             x = block(x, hints)
-        result: Tensor = self.conv_out(swish(self.norm_out(x)))
+        result: Tensor = self.conv_out(F.silu(self.norm_out(x)))
         return result

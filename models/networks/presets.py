@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..config import ModelConfig, SegmenterConfig, Semantics, TransformerConfig, VQGANConfig
+from .latent_decoder import WIDTHS
 
 
 def default_config(labels: int) -> ModelConfig:
@@ -57,3 +60,9 @@ def default_config(labels: int) -> ModelConfig:
         resolutions=(256, 512),
         segmenter=SegmenterConfig(channels=(24, 48, 80, 112), context=(0, 2, 4, 1), scenery=(84, 64)),
     )
+
+
+def latent_config(labels: int) -> ModelConfig:
+    """The same with a decoder that makes latents of TAEF2, whose own decoder makes the picture of them."""
+    config = default_config(labels)
+    return replace(config, image_vqgan=replace(config.image_vqgan, latents=WIDTHS, decoder_noise=8))

@@ -47,6 +47,14 @@ class Squash(nn.Module):
         return 3 * torch.tanh(x / 3)
 
 
+def latent_to_picture() -> nn.Sequential:
+    """TAEF2's decoder without weights."""
+    layers: list[nn.Module] = [Squash(), _conv(LATENT), nn.ReLU()]
+    for blocks, pooled in ((3, True), (3, False), (3, False)):
+        layers += [*(Block(pooled) for _ in range(blocks)), nn.Upsample(scale_factor=2), _conv(bias=False)]
+    return nn.Sequential(*layers, Block(), _conv(outputs=3))
+
+
 class TAEF2(nn.Module):
     """`encoder` and `decoder`, frozen."""
 
@@ -56,10 +64,7 @@ class TAEF2(nn.Module):
         for pooled in (False, False, True):
             layers += [_conv(stride=2, bias=False), *(Block(pooled) for _ in range(3))]
         self.encoder = nn.Sequential(*layers, _conv(outputs=LATENT))
-        layers = [Squash(), _conv(LATENT), nn.ReLU()]
-        for blocks, pooled in ((3, True), (3, False), (3, False)):
-            layers += [*(Block(pooled) for _ in range(blocks)), nn.Upsample(scale_factor=2), _conv(bias=False)]
-        self.decoder = nn.Sequential(*layers, Block(), _conv(outputs=3))
+        self.decoder = latent_to_picture()
 
     def encode(self, picture: Tensor) -> Tensor:
         latent: Tensor = self.encoder(picture)

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from ..config import TOKEN_PIXELS, Semantics, VQGANConfig
 from .masking import AttentionBlock, MaskedConv2d, Norm, PositionNorm, Region
+from .latent_decoder import LatentDecoder
 from .quantize import Codebook
+from .taef2 import LATENT, latent_to_picture
 
 GRAIN_SEED = 1
 
@@ -214,6 +216,28 @@ class Decoder(nn.Module):
         return self.conv_out(swish(self.norm_out(x)))
 
 
+class LatentPictureDecoder(nn.Module):
+    """Features -> latents of a pretrained autoencoder -> picture in [-1, 1]; reads what `Decoder` reads."""
+
+    def __init__(self, config: VQGANConfig) -> None:
+        super().__init__()
+        coarse, fine = config.latents
+        self.latents = LatentDecoder(
+            config.embed_dim, LATENT, config.decoder_labels, noise=config.decoder_noise, widths=(coarse, fine)
+        )
+        self.pictures = latent_to_picture().requires_grad_(False)
+
+    def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        if labels is None:
+            labels = features.new_zeros(1, self.latents.labels, *features.shape[2:])
+        noise = None
+        if not self.training:
+            noise = _fixed_noise(self.latents.noise, 2 * features.shape[2], 2 * features.shape[3]).to(features)
+            noise = noise.expand(len(features), -1, -1, -1)
+        picture: Tensor = self.pictures(self.latents(features, labels, noise))
+        return picture * 2 - 1
+
+
 class VQGAN(nn.Module):
     """Encoder, codebook and decoder of one kind of picture."""
 
@@ -222,10 +246,10 @@ class VQGAN(nn.Module):
         self.config = config
         self.semantics = semantics
         self.encoder = Encoder(config)
-        self.decoder = Decoder(config)
+        self.decoder = LatentPictureDecoder(config) if config.latents else Decoder(config)
         self.quantize = Codebook(config.codes, config.embed_dim)
         self.quant_conv = nn.Conv2d(config.z_channels, config.embed_dim, 1)
-        self.post_quant_conv = nn.Conv2d(config.embed_dim, config.z_channels, 1)
+        self.post_quant_conv = None if config.latents else nn.Conv2d(config.embed_dim, config.z_channels, 1)
 
     def encode(self, picture: Tensor, mask: Tensor | None = None, known_only: bool = False) -> Tensor:
         """Features before quantisation.
@@ -253,7 +277,7 @@ class VQGAN(nn.Module):
         labels: (B or 1, decoder_labels, H/stem, W/stem) float, the share of each label (`label_shares`),
         or None when they are not known; only a decoder with `decoder_labels` takes them.
         """
-        return self.decoder(self.post_quant_conv(features), labels)
+        return self.decoder(features if self.post_quant_conv is None else self.post_quant_conv(features), labels)
 
     def decode_tokens(self, tokens: Tensor, height: int, width: int, labels: Tensor | None = None) -> Tensor:
         """Tokens (B, h*w) in raster order -> picture (B, out, 16h, 16w); labels as in `decode`."""

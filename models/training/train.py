@@ -22,7 +22,7 @@ from ..checkpoints.read import load_checkpoint
 from ..checkpoints.write import save_checkpoint
 from ..config import GUIDE_RESOLUTION, LabelSet, ModelConfig, label_set_from_json
 from ..networks.assembly import Networks, expected_shapes
-from ..networks.presets import default_config
+from ..networks.presets import default_config, latent_config
 from ..networks.transformer import Transformer
 from ..networks.vqgan import VQGAN
 from . import team
@@ -74,6 +74,8 @@ class Options:
     texture_weight: float | None = None
     crop: int | None = None  # image-vqgan: side of the training crops
     decoder_only: bool = False
+    latents: bool = False  # image-vqgan: a decoder on TAEF2
+    resident: bool = False  # image-vqgan: all photos in the memory of the GPU
     start: Path | None = None
     from_guide: bool = False  # sga: begin as a copy of the guide, even where `start` has an SGA
     dropout: float | None = None  # guide, sga: while training, instead of the configuration's
@@ -91,7 +93,7 @@ class Options:
         return DataSet.open(self.data, known=len(self.label_set()))
 
     def config(self) -> ModelConfig:
-        return default_config(len(self.label_set()))
+        return (latent_config if self.latents else default_config)(len(self.label_set()))
 
 
 def train_stage(name: str, options: Options) -> dict[str, float]:
@@ -249,6 +251,7 @@ def _image_vqgan(options: Options, precision: Precision) -> Stage:
     given = {name: getattr(options, name) for name in _OF_IMAGE_VQGAN}
     extra: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     extra |= {"batch": _batch(options, precision, 8), "decoder_only": options.decoder_only}
+    extra["resident"] = options.resident
     labels = len(options.label_set())
     return ImageVqganStage(options.config(), labels, options.pairs(), precision, backbone, **extra)
 

@@ -7,11 +7,16 @@ the same crop at 256.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -25,7 +30,9 @@ from ..precision import Precision
 from .masks import MAX_RATIO, training_mask
 from .pairs import CropStream, Pair
 
+M = TypeVar("M")
 BATCH = 8  # crops encoded at a time
+AHEAD = 32  # batches prepared before they are encoded
 
 
 @dataclass(frozen=True)
@@ -64,9 +71,12 @@ def encode_crops(
     """
     count, made = len(pairs) * variants, [{size: CodeSet.empty(size) for size in _sizes(side)}]
     stream = CropStream(pairs, side, BATCH, seed, scales=(0.8, 1.0) if side > GUIDE_RESOLUTION else (0.45, 1.0))
-    for first in range(begin, count, BATCH):
+
+    def prepared(first: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
         photos, maps, rng = stream.batch(first // BATCH)
-        painted = [training_mask(labels, rng, MAX_RATIO.get(side, 0.45)) for labels in maps]
+        return photos, maps, [training_mask(labels, rng, MAX_RATIO.get(side, 0.45)) for labels in maps]
+
+    for first, (photos, maps, painted) in _ahead(prepared, range(begin, count, BATCH)):
         used = slice(count - first)  # the last batch may reach beyond the last crop
         made.append(encode_pictures(photos[used], maps[used], painted[used], image, label, config, precision))
         if until is not None and time.monotonic() > until:
@@ -74,6 +84,20 @@ def encode_crops(
         if progress and first // BATCH % 50 == 0:
             print(f"codes at {side}: {first} of {count}", file=sys.stderr, flush=True)
     return joined(made)
+
+
+def _ahead(make: Callable[[int], M], numbers: range) -> Iterator[tuple[int, M]]:
+    """Each number and what is made of it, a few ahead of its use, on all cores."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting = deque((number, pool.submit(make, number)) for number in numbers[:AHEAD])
+        later = iter(numbers[AHEAD:])
+        try:
+            while waiting:
+                number, future = waiting.popleft()
+                yield number, future.result()
+                waiting.extend((n, pool.submit(make, n)) for n in islice(later, 1))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 @torch.inference_mode()

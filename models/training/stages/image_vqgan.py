@@ -17,12 +17,14 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from ...config import ModelConfig
+from ...config import TOKEN_PIXELS, ModelConfig
+from ...drawing.masks import shrink_any
 from ...networks.quantize import perplexity
 from ...networks.vqgan import VQGAN
 from .. import team
 from ..data.masks import training_mask
 from ..data.pairs import CropStream, DataSet
+from ..data.resident import ResidentCrops, ResidentPhotos
 from ..losses.discriminator import FeatureDiscriminator, PatchDiscriminator, adaptive_weight, hinge_loss
 from ..losses.gridding import grid_loss, grid_strength
 from ..losses.moments import Moments
@@ -32,6 +34,8 @@ from ..precision import Precision
 from .codebook import CodebookKeeper
 
 CROP = 128  # pixels; a decoder that is nearly done gains from whole pictures
+SCALES = (0.5, 1.0)
+ALL_MASKED = 0.4  # share of crops that are all codes
 UNTOLD = 0.15  # share of crops whose labels the decoder does not get, so that it can do without
 COARSE = 4  # pixels
 FINE_WEIGHT, COARSE_WEIGHT = 1.6, 4.0  # of the pixel loss and its coarse part, where a texture distance stands beside
@@ -61,7 +65,9 @@ class ImageVqganStage:
         texture_weight: float = 0.0,
         learning_rate: float = 4e-4,
         decoder_only: bool = False,
+        resident: bool = False,
     ) -> None:
+        """resident: all photos lie in the memory of the GPU and are cropped there."""
         self.precision = precision
         self.vqgan = precision.place(VQGAN(config.image_vqgan, config.semantics))
         self.labels = labels
@@ -81,7 +87,10 @@ class ImageVqganStage:
             ),
         }
         self.run, self.run_judge = team.runner(self.vqgan), team.runner(self.judge)
-        self.stream = CropStream(data.train, crop, batch, seed, scales=(0.5, 1.0))
+        self.stream: CropStream | ResidentCrops = CropStream(data.train, crop, batch, seed, scales=SCALES)
+        if resident:
+            photos = ResidentPhotos(data.train, crop // TOKEN_PIXELS, precision.device)
+            self.stream = ResidentCrops(photos, crop, batch, seed, SCALES)
         self.data = data
         self.weights = (perceptual_weight, adversarial_weight)
         self.texture_weight = texture_weight
@@ -99,18 +108,22 @@ class ImageVqganStage:
 
     def batch(self, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Pictures (B, 3, H, W), labels (B, H, W), token masks (B, 1, h, w), and which labels the decoder is told."""
-        photos, maps, rng = self.stream.batch(number)
-        side = self.stream.side // 16
-        masks = np.zeros((len(photos), 1, side, side), np.float32)
-        for mask, labels in zip(masks, maps, strict=True):
-            if rng.random() < 0.4:
-                mask[:] = 1
-            else:
-                painted = training_mask(labels, rng)
-                mask[0] = painted.reshape(side, 16, side, 16).any((1, 3))
-        pictures = torch.from_numpy(photos).permute(0, 3, 1, 2).float() / 127.5 - 1
-        told = torch.from_numpy(rng.random((len(photos), 1, 1, 1)) > UNTOLD).float()
-        return pictures, torch.from_numpy(maps.astype(np.int64)), torch.from_numpy(masks), told
+        if isinstance(self.stream, ResidentCrops):
+            pictures, labels, masks, rng = self.stream.batch(number)
+            masks[rng.random(len(masks)) < ALL_MASKED] = 1
+        else:
+            photos, maps, rng = self.stream.batch(number)
+            pictures, labels = torch.from_numpy(photos).permute(0, 3, 1, 2).float() / 127.5 - 1, torch.from_numpy(maps)
+            masks = np.stack([self._mask(each, rng) for each in maps])
+        told = torch.from_numpy(rng.random((len(pictures), 1, 1, 1)) > UNTOLD).float()
+        return pictures, labels.long(), torch.from_numpy(masks), told
+
+    def _mask(self, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The masked tokens of a crop, (1, h, w) float32."""
+        side = self.stream.side // TOKEN_PIXELS
+        if rng.random() < ALL_MASKED:
+            return np.ones((1, side, side), np.float32)
+        return shrink_any(training_mask(labels, rng), side)[None].astype(np.float32)
 
     def step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], number: int) -> dict[str, float]:
         pictures, labels, masks, told = (self.precision.move(part) for part in batch)
@@ -127,8 +140,8 @@ class ImageVqganStage:
         if self.backbone is not None:
             with self.precision.autocast():
                 with torch.no_grad():
-                    wanted = self.backbone(pictures)
-                seen = self.backbone(output)
+                    wanted = [look.float() for look in self.backbone(pictures)]
+                seen = [look.float() for look in self.backbone(output)]
             features, targets = seen[:PERCEPTUAL], wanted[:PERCEPTUAL]
             perceptual = feature_distance(features, targets).mean()
             loss = loss + self.weights[0] * perceptual
