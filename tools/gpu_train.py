@@ -11,6 +11,7 @@ import argparse
 import shutil
 import sys
 import time
+import traceback
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from models.checkpoints.read import default_checkpoint_folder, load_checkpoint  # noqa: E402
 from models.checkpoints.write import save_checkpoint  # noqa: E402
+from models.errors import ScenebrushError  # noqa: E402
 from models.networks.assembly import expected_shapes  # noqa: E402
 from models.networks.presets import latent_config  # noqa: E402
 from models.training.train import Options, export, train_stage  # noqa: E402
@@ -41,7 +43,7 @@ def start_checkpoint(decoder: Path, taef2: Path, folder: Path) -> None:
     tensors |= {f"first_stage_model.decoder.pictures.{k.removeprefix('decoder.')}": v for k, v in pictures.items()}
     assert {k: tuple(v.shape) for k, v in tensors.items()} == expected_shapes(config)
     save_checkpoint(
-        folder, name="start", config=config, label_set=loaded.label_set, training=loaded.training, tensors=tensors
+        folder, name="start", config=config, label_set=loaded.label_set, training={}, tensors=tensors
     )
 
 
@@ -75,9 +77,12 @@ def main() -> None:
         train("image-vqgan", replace(image, resume=True, learning_rate=2e-4), WHOLE, WHOLE + GUIDE + SGA)
         for sheet in sorted((usual.runs / "image-vqgan").glob("*.png"))[-1:]:
             shutil.copy(sheet, given.out / "whole.png")
-        bigger = None if given.batch is None else given.batch
-        train("guide", replace(usual, batch=bigger or 128, learning_rate=4e-4, dropout=0.1), GUIDE, GUIDE + SGA)
-        train("sga", replace(usual, batch=bigger or 32, learning_rate=2.5e-4, dropout=0.1, enlarged=600), SGA, SGA)
+        try:
+            train("guide", replace(usual, batch=given.batch or 128, learning_rate=4e-4, dropout=0.1), GUIDE, GUIDE + SGA)
+            sga = replace(usual, batch=given.batch or 32, learning_rate=2.5e-4, dropout=0.1, enlarged=600)
+            train("sga", sga, SGA, SGA)
+        except (RuntimeError, ScenebrushError):  # what is made so far comes back all the same
+            traceback.print_exc()
         export(usual, work / "checkpoint", "landscape-20 on TAEF2")
         for file in (work / "checkpoint").iterdir():
             shutil.copy(file, given.out / file.name)

@@ -255,7 +255,7 @@ def load_snapshot(path: Path, stage: Stage, ema: Ema) -> Position:
             f"{path}: was trained with other options or by another version (it differs in {wrong}); give the same "
             "--backbone and --label-set, or another --runs"
         )
-    ema.values = _under(tensors, "ema.")
+    ema.values = {k: v.to(ema.values[k].device) for k, v in _under(tensors, "ema.").items()}
     for name, module in stage.modules.items():
         module.load_state_dict(_under(tensors, f"module.{name}."))
     for name, optimiser in stage.optimisers.items():
