@@ -65,7 +65,7 @@ def main() -> None:
         began = time.monotonic()
         print(name, train_stage(name, replace(options, minutes=minutes)), f"{time.monotonic() - began:.0f} s", flush=True)
 
-    image = replace(usual, adversarial_start=200, adversarial_weight=given.adversarial_weight)
+    image = replace(usual, adversarial_start=given.adversarial_start, adversarial_weight=given.adversarial_weight)
     train("image-vqgan", replace(image, decoder_only=True, learning_rate=5e-4), DECODER_ALONE, 1.0)
     weights = stage_weights(usual.runs, "image-vqgan", None)
     latents = {k: v.half().contiguous() for k, v in weights.tensors.items() if k.startswith("decoder.latents.")}
@@ -101,6 +101,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--variants", type=int, default=2)
+    parser.add_argument("--adversarial-start", type=int, default=200)
     parser.add_argument("--adversarial-weight", type=float, default=0.8)
     parser.add_argument("--decoder-alone", dest="whole", action="store_false")
     return parser.parse_args()
