@@ -26,9 +26,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=SHARED / "data" / "landscape-512-eval", help="to measure with")
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--samples", type=int, default=2)
+    parser.add_argument("--checkpoint", type=Path, help="default: the one that ships")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    editor = open_editor(None, "cpu")
+    editor = open_editor(options.checkpoint, "cpu")
     data = DataSet.open([SHARED / "data" / "landscape-256"], [options.data], known=len(editor.label_set))
     judge: Judge = OwnSegmenter(editor)
     try:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..device import DeviceChoice
 from ..networks.assembly import Networks
+from ..networks.vqgan import Part
 from .scene import Level
 from .steering import code_colors
 
@@ -25,11 +26,16 @@ class PictureDecoder:
         return code_colors(self.vqgan)
 
     @torch.inference_mode()
-    def decode(self, level: Level, codes: Tensor) -> Tensor:
-        """Codes (N, L) raster -> pictures (N, 3, H, W), -1…1; what is known is decoded from its features."""
-        side = level.grid.side
+    def decode(self, level: Level, codes: Tensor, box: Part | None = None) -> Tensor:
+        """Codes (N, L) raster -> pictures (N, 3, H, W), -1…1; what is known is decoded from its features.
+
+        box: rows and columns that are wanted; what lies outside may come out as zero.
+        """
+        side, vqgan = level.grid.side, self.vqgan
         with self.device.autocast():
-            if self.vqgan.config.known_features:
+            if vqgan.config.known_features:
                 edit = level.edit.view(1, 1, side, side).float()
-                return self.vqgan.decode(self.vqgan.mix(codes, level.features, edit), level.labels).float()
-            return self.vqgan.decode_tokens(codes, side, side, level.labels).float()
+                features = vqgan.mix(codes, level.features, edit)
+            else:
+                features = vqgan.quantize.features(codes, side, side)
+            return vqgan.decode(features, level.labels, box).float()

@@ -6,6 +6,7 @@ smaller. An edit that does not fit the largest window with context is generated 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from .outline import Outline
 
 CONTEXT = 4 / 3  # a window is at least this much wider than the edit
 LARGEST = 1024
+CUBIC = 4  # pixels that an enlargement looks around
 
 
 @dataclass(frozen=True)
@@ -180,3 +182,13 @@ def place_back(picture: np.ndarray, window: Window, box: Box) -> np.ndarray:
     if picture.shape[0] != window.side:
         picture = cv2.resize(picture, (window.side, window.side), interpolation=cv2.INTER_CUBIC)
     return picture[box.top - window.y : box.bottom - window.y, box.left - window.x : box.right - window.x]
+
+
+def drawn_part(window: Window, box: Box, side: int) -> tuple[slice, slice]:
+    """Rows and columns of a generated picture of `side` pixels that `place_back` needs for `box`."""
+    scale = side / window.side
+
+    def part(first: int, last: int) -> slice:
+        return slice(max(0, math.floor(first * scale) - CUBIC), min(side, math.ceil(last * scale) + CUBIC))
+
+    return part(box.top - window.y, box.bottom - window.y), part(box.left - window.x, box.right - window.x)

@@ -13,7 +13,7 @@ from ..drawing.context import Watch
 from ..drawing.masks import to_pixels
 from ..drawing.picture import PictureDecoder
 from ..drawing.scene import Level, Scene
-from ..drawing.windows import Plan, place_back
+from ..drawing.windows import Plan, drawn_part, place_back
 from ..request import EditRequest, Patch, Progress
 from ..texture.maker import TextureMaker
 from ..texture.stage import DrawnArea
@@ -43,13 +43,14 @@ class Finisher:
         original = self.request.photo[region.rows, region.columns]
         share = None if self.plan.outline is None else self.plan.outline.share_in(region.rows, region.columns)
         scale = scene.planned.window.side / (TOKEN_PIXELS * level.grid.side)
+        part = drawn_part(scene.planned.window, region, TOKEN_PIXELS * level.grid.side)
         timings, patches = self.watch.timings, []
         for row in range(len(codes)):
             if batch is not None:
                 self.watch.cancel.check()
                 self.watch.report(Progress("decode", row, len(codes), (batch[row],)))
             started = time.perf_counter()
-            picture = self.pictures.decode(level, codes[row : row + 1])
+            picture = self.pictures.decode(level, codes[row : row + 1], part)
             generated = place_back(to_pixels(picture, self.semantics), scene.planned.window, region)
             if self.request.colors is not None:
                 generated = self.request.colors.restore(generated)

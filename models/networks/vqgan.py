@@ -20,6 +20,8 @@ from .quantize import Codebook
 from .taef2 import LATENT, latent_to_picture
 
 GRAIN_SEED = 1
+Part = tuple[slice, slice]  # rows and columns of a picture
+REACHES = {6: (8, 65), 11: (4, 25), 16: (2, 5)}  # layer of TAEF2's decoder: pixels of a place, and how far it still looks
 
 
 def make_norm(channels: int, kind: str) -> nn.Module:
@@ -227,15 +229,41 @@ class LatentPictureDecoder(nn.Module):
         )
         self.pictures = latent_to_picture().requires_grad_(False)
 
-    def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(self, features: Tensor, labels: Tensor | None = None, box: Part | None = None) -> Tensor:
+        """box: rows and columns of the picture that are wanted; the rest comes out as zero, and the box as it would be."""
         if labels is None:
             labels = features.new_zeros(1, self.latents.labels, *features.shape[2:])
         noise = None
         if not self.training:
             noise = _fixed_noise(self.latents.noise, 2 * features.shape[2], 2 * features.shape[3]).to(features)
             noise = noise.expand(len(features), -1, -1, -1)
-        picture: Tensor = self.pictures(self.latents(features, labels, noise))
-        return picture * 2 - 1
+        x = self.latents(features, labels, noise)
+        if box is None:
+            picture: Tensor = self.pictures(x)
+            return picture * 2 - 1
+        side = TOKEN_PIXELS * features.shape[2], TOKEN_PIXELS * features.shape[3]
+        top = left = 0
+        for index, layer in enumerate(self.pictures):
+            if index in REACHES:
+                pixels, reach = REACHES[index]
+                x, (top, left) = _cut(x, pixels, (top, left), box, reach)
+            x = layer(x)
+        x, _ = _cut(x, 1, (top, left), box, 0)
+        whole = x.new_zeros(len(x), x.shape[1], *side)
+        whole[:, :, box[0], box[1]] = x * 2 - 1
+        return whole
+
+
+def _cut(
+    x: Tensor, pixels: int, origin: tuple[int, int], box: Part, reach: int
+) -> tuple[Tensor, tuple[int, int]]:
+    """A feature map of so many pixels a place, from `origin` on, cut to the box and so many pixels round it."""
+    starts, stops = [], []
+    for first, part, places in zip(origin, box, x.shape[2:], strict=True):
+        starts.append(max(0, (part.start - reach - first) // pixels))
+        stops.append(min(places, -((first - part.stop - reach) // pixels)))
+    cut = x[:, :, starts[0] : stops[0], starts[1] : stops[1]]
+    return cut, (origin[0] + pixels * starts[0], origin[1] + pixels * starts[1])
 
 
 class VQGAN(nn.Module):
@@ -271,13 +299,16 @@ class VQGAN(nn.Module):
             picture = picture * (1 - region.at(picture))
         return self.quant_conv(self.encoder(picture, region))
 
-    def decode(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+    def decode(self, features: Tensor, labels: Tensor | None = None, box: Part | None = None) -> Tensor:
         """Features (B, embed, h, w) -> picture (B, out, 16h, 16w).
 
         labels: (B or 1, decoder_labels, H/stem, W/stem) float, the share of each label (`label_shares`),
         or None when they are not known; only a decoder with `decoder_labels` takes them.
+        box: the part of the picture that is wanted; a decoder of latents makes no more than that (the rest is zero).
         """
-        return self.decoder(features if self.post_quant_conv is None else self.post_quant_conv(features), labels)
+        if self.post_quant_conv is None:
+            return self.decoder(features, labels, box)
+        return self.decoder(self.post_quant_conv(features), labels)
 
     def decode_tokens(self, tokens: Tensor, height: int, width: int, labels: Tensor | None = None) -> Tensor:
         """Tokens (B, h*w) in raster order -> picture (B, out, 16h, 16w); labels as in `decode`."""

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints.read import load_checkpoint
+from ..checkpoints.read import load_checkpoint, read_card
 from ..checkpoints.write import save_checkpoint
 from ..config import GUIDE_RESOLUTION, LabelSet, ModelConfig, label_set_from_json
 from ..networks.assembly import Networks, expected_shapes
@@ -74,7 +74,7 @@ class Options:
     texture_weight: float | None = None
     crop: int | None = None  # image-vqgan: side of the training crops
     decoder_only: bool = False
-    latents: bool = False  # image-vqgan: a decoder on TAEF2
+    latents: bool = False  # image-vqgan: a decoder on TAEF2, also where `start` has none
     resident: bool = False  # image-vqgan: all photos in the memory of the GPU
     start: Path | None = None
     from_guide: bool = False  # sga: begin as a copy of the guide, even where `start` has an SGA
@@ -93,7 +93,8 @@ class Options:
         return DataSet.open(self.data, known=len(self.label_set()))
 
     def config(self) -> ModelConfig:
-        return (latent_config if self.latents else default_config)(len(self.label_set()))
+        latents = self.latents or (self.start is not None and bool(read_card(self.start).config.image_vqgan.latents))
+        return (latent_config if latents else default_config)(len(self.label_set()))
 
 
 def train_stage(name: str, options: Options) -> dict[str, float]:

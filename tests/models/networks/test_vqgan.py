@@ -19,6 +19,7 @@ from models.config import Semantics, VQGANConfig
 from models.drawing.masks import to_pixels
 from models.networks import masking
 from models.networks.masking import STRIP
+from models.networks.presets import latent_config
 from models.networks.vqgan import VQGAN
 from tests.helpers import CODES, LABELS, examples, tiny_vqgan, tiny_vqgan_config
 
@@ -286,3 +287,21 @@ def test_that_large_feature_maps_are_encoded_in_strips_to_the_same_features(
         monkeypatch.setattr(masking, "LARGE", 1)
         in_strips = model(name).encode(picture(144, 80, 1), mask, known_only)
     assert (whole - in_strips).abs().max() <= 1e-4
+
+
+@pytest.mark.parametrize("part", [(0, 40, 0, 256), (96, 150, 130, 250), (200, 256, 8, 17)])
+def test_that_a_part_decoded_from_latents_is_as_in_the_whole_picture(part: tuple[int, int, int, int]) -> None:
+    config = latent_config(20)
+    torch.manual_seed(0)
+    vqgan = VQGAN(config.image_vqgan, config.semantics).eval()
+    for parameter in vqgan.parameters():  # what starts at zero must not hide anything
+        parameter.data += 0.02 * torch.randn_like(parameter)
+    features, labels = torch.randn(2, 32, 16, 16), torch.rand(1, 20, 64, 64)
+    box = slice(part[0], part[1]), slice(part[2], part[3])
+    with torch.inference_mode():
+        whole, cut = vqgan.decode(features, labels), vqgan.decode(features, labels, box)
+    assert whole.std() > 1e-3
+    torch.testing.assert_close(cut[:, :, box[0], box[1]], whole[:, :, box[0], box[1]], rtol=1e-4, atol=1e-4)
+    cut = cut.clone()
+    cut[:, :, box[0], box[1]] = 0
+    assert not cut.any()
