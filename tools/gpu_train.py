@@ -63,7 +63,8 @@ def main() -> None:
     def train(name: str, options: Options, share: float, shares: float) -> None:
         minutes = max(0.0, ends - time.monotonic()) / 60 * share / shares
         began = time.monotonic()
-        print(name, train_stage(name, replace(options, minutes=minutes)), f"{time.monotonic() - began:.0f} s", flush=True)
+        figures = train_stage(name, replace(options, minutes=minutes))
+        print(name, figures, f"{time.monotonic() - began:.0f} s", flush=True)
 
     image = replace(usual, adversarial_start=given.adversarial_start, adversarial_weight=given.adversarial_weight)
     train("image-vqgan", replace(image, decoder_only=True, learning_rate=5e-4), DECODER_ALONE, 1.0)
@@ -78,7 +79,8 @@ def main() -> None:
         for sheet in sorted((usual.runs / "image-vqgan").glob("*.png"))[-1:]:
             shutil.copy(sheet, given.out / "whole.png")
         try:
-            train("guide", replace(usual, batch=given.batch or 128, learning_rate=4e-4, dropout=0.1), GUIDE, GUIDE + SGA)
+            guide = replace(usual, batch=given.batch or 128, learning_rate=4e-4, dropout=0.1)
+            train("guide", guide, GUIDE, GUIDE + SGA)
             sga = replace(usual, batch=given.batch or 32, learning_rate=2.5e-4, dropout=0.1, enlarged=600)
             train("sga", sga, SGA, SGA)
         except (RuntimeError, ScenebrushError):  # what is made so far comes back all the same

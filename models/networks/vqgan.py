@@ -14,14 +14,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import TOKEN_PIXELS, Semantics, VQGANConfig
-from .masking import AttentionBlock, MaskedConv2d, Norm, PositionNorm, Region
 from .latent_decoder import LatentDecoder
+from .masking import AttentionBlock, MaskedConv2d, Norm, PositionNorm, Region
 from .quantize import Codebook
 from .taef2 import LATENT, latent_to_picture
 
 GRAIN_SEED = 1
 Part = tuple[slice, slice]  # rows and columns of a picture
-REACHES = {6: (8, 65), 11: (4, 25), 16: (2, 5)}  # layer of TAEF2's decoder: pixels of a place, and how far it still looks
+REACHES = {
+    6: (8, 65),
+    11: (4, 25),
+    16: (2, 5),
+}  # layer of TAEF2's decoder: pixels of a place, pixels it still sees
 
 
 def make_norm(channels: int, kind: str) -> nn.Module:
@@ -230,7 +234,7 @@ class LatentPictureDecoder(nn.Module):
         self.pictures = latent_to_picture().requires_grad_(False)
 
     def forward(self, features: Tensor, labels: Tensor | None = None, box: Part | None = None) -> Tensor:
-        """box: rows and columns of the picture that are wanted; the rest comes out as zero, and the box as it would be."""
+        """box: rows and columns of the picture that are wanted; the rest comes out as zero."""
         if labels is None:
             labels = features.new_zeros(1, self.latents.labels, *features.shape[2:])
         noise = None
@@ -254,9 +258,7 @@ class LatentPictureDecoder(nn.Module):
         return whole
 
 
-def _cut(
-    x: Tensor, pixels: int, origin: tuple[int, int], box: Part, reach: int
-) -> tuple[Tensor, tuple[int, int]]:
+def _cut(x: Tensor, pixels: int, origin: tuple[int, int], box: Part, reach: int) -> tuple[Tensor, tuple[int, int]]:
     """A feature map of so many pixels a place, from `origin` on, cut to the box and so many pixels round it."""
     starts, stops = [], []
     for first, part, places in zip(origin, box, x.shape[2:], strict=True):

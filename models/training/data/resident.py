@@ -52,16 +52,17 @@ class ResidentPhotos:
 
         boxes: (B, 3) top, left and side in the photo; mirrored: (B,) bool.
         """
-        rows, top, left, taken = (
+        which, top, left, taken = (
             torch.from_numpy(np.ascontiguousarray(x)).to(self.device) for x in (rows, *boxes.astype(np.int64).T)
         )
         flip = torch.from_numpy(mirrored).to(self.device)
-        starts, widths = self.starts[rows][:, None, None], self.widths[rows][:, None, None]
+        starts, widths = self.starts[which][:, None, None], self.widths[which][:, None, None]
 
         def places(count: int) -> tuple[Tensor, Tensor]:
             steps = (torch.arange(count, device=self.device)[None] + 0.5) / count * taken[:, None]
             across = torch.where(flip[:, None], taken[:, None] - steps, steps)
-            return steps.floor().long() + top[:, None], across.floor().long().clamp(max=taken[:, None] - 1) + left[:, None]
+            columns = across.floor().long().clamp(max=taken[:, None] - 1)
+            return steps.floor().long() + top[:, None], columns + left[:, None]
 
         down, across = places(FINER * side)
         picture = self.photos[starts + down[:, :, None] * widths + across[:, None]].permute(0, 3, 1, 2)
@@ -97,5 +98,3 @@ def _loaded(tokens: int, pair: Pair, seed: int) -> tuple[np.ndarray, np.ndarray,
     short = min(labels.shape)
     mask = training_mask(labels[:short, :short], np.random.default_rng((seed, 5)))
     return photo, labels, shrink_any(mask, tokens)
-
-
