@@ -42,14 +42,11 @@ def start_checkpoint(decoder: Path, taef2: Path, folder: Path) -> None:
     pictures = {k: v.float() for k, v in load_file(str(taef2)).items() if k.startswith("decoder.")}
     tensors |= {f"first_stage_model.decoder.pictures.{k.removeprefix('decoder.')}": v for k, v in pictures.items()}
     assert {k: tuple(v.shape) for k, v in tensors.items()} == expected_shapes(config)
-    save_checkpoint(
-        folder, name="start", config=config, label_set=loaded.label_set, training={}, tensors=tensors
-    )
+    save_checkpoint(folder, name="start", config=config, label_set=loaded.label_set, training={}, tensors=tensors)
 
 
 def main() -> None:
     given = _options()
-    torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
     work = given.work
     start_checkpoint(given.decoder, given.parts / "taef2_fp16.safetensors", work / "start")
@@ -69,7 +66,8 @@ def main() -> None:
     image = replace(usual, adversarial_start=given.adversarial_start, adversarial_weight=given.adversarial_weight)
     train("image-vqgan", replace(image, decoder_only=True, learning_rate=5e-4), DECODER_ALONE, 1.0)
     weights = stage_weights(usual.runs, "image-vqgan", None)
-    latents = {k: v.half().contiguous() for k, v in weights.tensors.items() if k.startswith("decoder.latents.")}
+    own = "decoder.latents."
+    latents = {k.removeprefix(own): v.half().contiguous() for k, v in weights.tensors.items() if k.startswith(own)}
     given.out.mkdir(parents=True, exist_ok=True)
     save_file(latents, str(given.out / "decoder.safetensors"), metadata={"steps": str(weights.step)})
     for sheet in sorted((usual.runs / "image-vqgan").glob("*.png"))[-1:]:

@@ -21,11 +21,7 @@ from .taef2 import LATENT, latent_to_picture
 
 GRAIN_SEED = 1
 Part = tuple[slice, slice]  # rows and columns of a picture
-REACHES = {
-    6: (8, 65),
-    11: (4, 25),
-    16: (2, 5),
-}  # layer of TAEF2's decoder: pixels of a place, pixels it still sees
+REACHES = {6: (8, 65), 11: (4, 25), 16: (2, 5)}  # layer of TAEF2's decoder: pixels of a place, pixels still seen
 
 
 def make_norm(channels: int, kind: str) -> nn.Module:
@@ -246,13 +242,13 @@ class LatentPictureDecoder(nn.Module):
             picture: Tensor = self.pictures(x)
             return picture * 2 - 1
         side = TOKEN_PIXELS * features.shape[2], TOKEN_PIXELS * features.shape[3]
-        top = left = 0
+        origin = (0, 0)
         for index, layer in enumerate(self.pictures):
             if index in REACHES:
                 pixels, reach = REACHES[index]
-                x, (top, left) = _cut(x, pixels, (top, left), box, reach)
+                x, origin = _cut(x, pixels, origin, box, reach)
             x = layer(x)
-        x, _ = _cut(x, 1, (top, left), box, 0)
+        x, _ = _cut(x, 1, origin, box, 0)
         whole = x.new_zeros(len(x), x.shape[1], *side)
         whole[:, :, box[0], box[1]] = x * 2 - 1
         return whole
