@@ -29,7 +29,11 @@ from .weights import SNAPSHOT, StageWeights, TrainingError
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """minutes: stop after so long (None: never); steps: stop at this step; snapshot_minutes: between snapshots."""
+    """minutes: stop after so long (None: never); steps: stop at this step; snapshot_minutes: between snapshots.
+
+    cooldown: share of the minutes, the last ones, in which the learning rate falls to nothing (such a run cannot be
+    repeated bit for bit). keep_best: name of a figure; the averages with the smallest one are kept, not the last.
+    """
 
     folder: Path
     minutes: float | None = None
@@ -42,6 +46,14 @@ class LoopSettings:
     ema: float = 0.999
     seed: int = 0
     quiet: bool = False
+    cooldown: float = 0.0
+    keep_best: str | None = None
+
+    def rate(self, steps: int, seconds: float) -> float:
+        """Learning rate after so many steps with these optimisers and so many seconds of this run."""
+        left = 1.0 if self.minutes is None else 1 - seconds / max(60 * self.minutes, 1e-9)
+        cool = min(1.0, max(0.0, left) / self.cooldown) if self.cooldown else 1.0
+        return self.learning_rate * min(1.0, (steps + 1) / self.warmup) * cool
 
 
 class Stage(Protocol):
@@ -88,6 +100,19 @@ class Ema:
         self.values = current
 
 
+class _Best:
+    """The averages of the evaluation with the smallest figure of a name; none where no name is given."""
+
+    def __init__(self, name: str | None) -> None:
+        self.name = name
+        self.values: dict[str, Tensor] | None = None
+        self.figures: dict[str, float] = {}
+
+    def note(self, figures: dict[str, float], ema: Ema) -> None:
+        if self.name in figures and figures[self.name] <= self.figures.get(self.name, float("inf")):
+            self.values, self.figures = {k: v.clone() for k, v in ema.values.items()}, figures
+
+
 def run(stage: Stage, settings: LoopSettings, start: StageWeights | None = None) -> dict[str, float]:
     """Train until the minutes or steps are over; returns the last evaluation's figures.
 
@@ -111,6 +136,7 @@ def run(stage: Stage, settings: LoopSettings, start: StageWeights | None = None)
     step, started = position.step, time.monotonic()
     snapped = evaluated = started
     figures: dict[str, float] = {}
+    best = _Best(settings.keep_best)
     loader, stop = _Loader(lambda number: team.share(stage.batch(number)), step), _StopRequest()
     device = next(next(iter(stage.modules.values())).parameters()).device
     seconds = None if settings.minutes is None else 60 * settings.minutes
@@ -122,9 +148,9 @@ def run(stage: Stage, settings: LoopSettings, start: StageWeights | None = None)
         try:
             while not team.agreed(stop.asked or _over(settings, step, started), device):
                 batch = loader.next()
-                warm = min(1.0, (step - position.first + 1) / settings.warmup)
+                rate = settings.rate(step - position.first, time.monotonic() - started)
                 for group in (g for o in stage.optimisers.values() for g in o.param_groups):
-                    group["lr"] = settings.learning_rate * group.get("scale", 1.0) * warm
+                    group["lr"] = rate * group.get("scale", 1.0)
                 torch.manual_seed((settings.seed << 32) + step)
                 metrics = stage.step(batch, step)
                 step += 1
@@ -138,6 +164,7 @@ def run(stage: Stage, settings: LoopSettings, start: StageWeights | None = None)
                 if time.monotonic() - evaluated > 60 * settings.evaluate_minutes:
                     figures = _evaluate(stage, ema, settings, step)
                     meter.evaluated(step, figures)
+                    best.note(figures, ema)
                     evaluated = time.monotonic()
         finally:
             loader.stop()
@@ -147,6 +174,10 @@ def run(stage: Stage, settings: LoopSettings, start: StageWeights | None = None)
             last = _evaluate(stage, ema, settings, step)
             meter.evaluated(step, last)
             figures = last or figures
+            best.note(figures, ema)
+            if best.values is not None:
+                ema.values, figures = best.values, best.figures
+                save_snapshot(snapshot, stage, ema, here())
         if team.agreed(stop.asked, device):
             raise KeyboardInterrupt
         return figures

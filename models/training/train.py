@@ -20,15 +20,17 @@ from torch import Tensor, nn
 
 from ..checkpoints.read import load_checkpoint, read_card
 from ..checkpoints.write import save_checkpoint
-from ..config import GUIDE_RESOLUTION, LabelSet, ModelConfig, label_set_from_json
+from ..config import GUIDE_RESOLUTION, TOKEN_PIXELS, LabelSet, ModelConfig, label_set_from_json
 from ..networks.assembly import Networks, expected_shapes
 from ..networks.presets import default_config, latent_config
 from ..networks.transformer import Transformer
 from ..networks.vqgan import VQGAN
 from . import team
 from .data.code_cache import cached_codes
-from .data.codes import CodeSet, encode_crops
+from .data.codes import CodeSet, crop_scales, encode_crops
+from .data.fresh_codes import FreshCodes
 from .data.pairs import DataSet, Pair, balanced
+from .data.resident import ResidentCrops, resident_photos
 from .loop import LoopSettings, Stage, run
 from .losses.perceptual import STAGES as BACKBONE_STAGES
 from .losses.perceptual import load_backbone
@@ -43,7 +45,7 @@ from .weights import PREFIX, SNAPSHOT, STAGES, StageWeights, TrainingError, chec
 SHARES = {"label-vqgan": 0.05, "image-vqgan": 0.45, "segmenter": 0.1, "guide": 0.2, "sga": 0.2}
 USED = 0.9
 LATE_PARTS = ("decoder.hints.", "decoder.grains.", "context.", "scenery.")  # what earlier checkpoints do not have
-_OF_IMAGE_VQGAN = ("adversarial_start", "adversarial_weight", "texture_weight", "crop")  # go to it as given
+_OF_IMAGE_VQGAN = ("adversarial_start", "adversarial_weight", "texture_weight", "crop", "judge_alone")  # as given
 CODES_SHARE = 0.3  # of a transformer stage's minutes: so long its codes may take, with fewer crops if need be
 ON_CUDA = 8  # a GPU takes batches so many times larger
 LABELS = Path(__file__).resolve().parents[2] / "resources" / "labels" / "landscape-20.json"
@@ -75,7 +77,10 @@ class Options:
     crop: int | None = None  # image-vqgan: side of the training crops
     decoder_only: bool = False
     latents: bool = False  # image-vqgan: a decoder on TAEF2, also where `start` has none
-    resident: bool = False  # image-vqgan: all photos in the memory of the GPU
+    resident: bool = False  # image-vqgan, guide, sga: all photos in the memory of the GPU, new crops at each step
+    judge_alone: int | None = None  # image-vqgan: steps that the discriminator learns unheard
+    evaluate_minutes: float = 10.0
+    cooldown: float = 0.0  # share of the minutes in which the learning rate falls to nothing
     start: Path | None = None
     from_guide: bool = False  # sga: begin as a copy of the guide, even where `start` has an SGA
     dropout: float | None = None  # guide, sga: while training, instead of the configuration's
@@ -115,6 +120,9 @@ def train_stage(name: str, options: Options) -> dict[str, float]:
         resume=options.resume,
         learning_rate=options.learning_rate or _RATES[name],
         quiet=options.quiet,
+        evaluate_minutes=options.evaluate_minutes,
+        cooldown=options.cooldown,
+        keep_best="nats" if options.resident and name in ("guide", "sga") else None,
     )
     resumed = options.resume and (settings.folder / SNAPSHOT).exists()
     if options.dropout is not None:
@@ -213,8 +221,10 @@ def _encoders_digest(options: Options) -> str:
     return digest.hexdigest()[:12]
 
 
-def _codes(options: Options, precision: Precision, side: int) -> tuple[dict[int, CodeSet], dict[int, CodeSet]]:
-    """Training and validation codes at a resolution, from the cache or made now."""
+def _codes(
+    options: Options, precision: Precision, side: int, batch: int
+) -> tuple[dict[int, CodeSet] | FreshCodes, dict[int, CodeSet]]:
+    """Training and validation codes at a resolution, from the cache or made now or, for training, at each step."""
     every = data = options.pairs()
     if side > GUIDE_RESOLUTION:
         data = data.only(side)
@@ -236,7 +246,11 @@ def _codes(options: Options, precision: Precision, side: int) -> tuple[dict[int,
         return cached_codes(options.runs / "codes", part, side, pairs, encoders, make)
 
     val = kept("val", data.val, 2)
-    return kept("train", balanced(data.train, options.variants) + enlarged, 1), val
+    if not options.resident:
+        return kept("train", balanced(data.train, options.variants) + enlarged, 1), val
+    photos = resident_photos(data.train + enlarged, side // TOKEN_PIXELS, precision.device, side)
+    crops = ResidentCrops(photos, side, batch, 1, crop_scales(side), rounds=4)
+    return FreshCodes(crops, *_vqgans(options, precision), precision), val
 
 
 def _batch(options: Options, precision: Precision, usual: int) -> int:
@@ -268,29 +282,21 @@ def _segmenter(options: Options, precision: Precision) -> Stage:
 
 
 def _guide(options: Options, precision: Precision) -> Stage:
-    config = options.config()
-    train, val = _codes(options, precision, GUIDE_RESOLUTION)
-    return TransformerStage("guide", config, config.guide, train, val, precision, batch=_batch(options, precision, 16))
+    config, batch = options.config(), _batch(options, precision, 16)
+    train, val = _codes(options, precision, GUIDE_RESOLUTION, batch)
+    return TransformerStage("guide", config, config.guide, train, val, precision, batch=batch)
 
 
 def _sga(options: Options, precision: Precision) -> Stage:
-    config = options.config()
+    config, batch = options.config(), _batch(options, precision, 6)
     if config.sga is None:
         raise TrainingError("this configuration has no SGA transformer")
     guide = Transformer(config.guide)
     guide.load_state_dict(options.weights("guide").tensors)
     guide = guide.to(precision.device).eval().requires_grad_(False)
-    train, val = _codes(options, precision, config.resolutions[-1])
+    train, val = _codes(options, precision, config.resolutions[-1], batch)
     return TransformerStage(
-        "sga",
-        config,
-        config.sga,
-        train,
-        val,
-        precision,
-        guide=guide,
-        batch=_batch(options, precision, 6),
-        rate=_RATES["sga"],
+        "sga", config, config.sga, train, val, precision, guide=guide, batch=batch, rate=_RATES["sga"]
     )
 
 

@@ -70,7 +70,7 @@ def encode_crops(
     crops (a multiple of BATCH) that are made already.
     """
     count, made = len(pairs) * variants, [{size: CodeSet.empty(size) for size in _sizes(side)}]
-    stream = CropStream(pairs, side, BATCH, seed, scales=(0.8, 1.0) if side > GUIDE_RESOLUTION else (0.45, 1.0))
+    stream = CropStream(pairs, side, BATCH, seed, scales=crop_scales(side))
 
     def prepared(first: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
         photos, maps, rng = stream.batch(first // BATCH)
@@ -84,6 +84,11 @@ def encode_crops(
         if progress and first // BATCH % 50 == 0:
             print(f"codes at {side}: {first} of {count}", file=sys.stderr, flush=True)
     return joined(made)
+
+
+def crop_scales(side: int) -> tuple[float, float]:
+    """Pixels of a training crop for each of its photo's, between these two."""
+    return (0.8, 1.0) if side > GUIDE_RESOLUTION else (0.45, 1.0)
 
 
 def _ahead(make: Callable[[int], M], numbers: range) -> Iterator[tuple[int, M]]:

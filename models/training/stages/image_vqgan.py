@@ -24,7 +24,7 @@ from ...networks.vqgan import VQGAN
 from .. import team
 from ..data.masks import training_mask
 from ..data.pairs import CropStream, DataSet
-from ..data.resident import ResidentCrops, ResidentPhotos
+from ..data.resident import ResidentCrops, resident_photos
 from ..losses.discriminator import FeatureDiscriminator, PatchDiscriminator, adaptive_weight, hinge_loss
 from ..losses.gridding import grid_loss, grid_strength
 from ..losses.moments import Moments
@@ -41,7 +41,7 @@ COARSE = 4  # pixels
 FINE_WEIGHT, COARSE_WEIGHT = 1.6, 4.0  # of the pixel loss and its coarse part, where a texture distance stands beside
 GRID_WEIGHT = 4.0
 JUDGED = tuple(stage[-1] for stage in STAGES)  # channels of the backbone's feature maps
-JUDGE_ALONE = 300  # steps that the discriminator learns before the decoder listens to it
+JUDGE_ALONE = 300  # steps
 
 
 class ImageVqganStage:
@@ -66,8 +66,10 @@ class ImageVqganStage:
         learning_rate: float = 4e-4,
         decoder_only: bool = False,
         resident: bool = False,
+        judge_alone: int | None = None,
     ) -> None:
-        """resident: all photos lie in the memory of the GPU and are cropped there."""
+        """resident: all photos lie in the memory of the GPU and are cropped there. judge_alone: steps that the
+        discriminator learns before the decoder listens to it."""
         self.precision = precision
         self.vqgan = precision.place(VQGAN(config.image_vqgan, config.semantics))
         self.labels = labels
@@ -89,12 +91,13 @@ class ImageVqganStage:
         self.run, self.run_judge = team.runner(self.vqgan), team.runner(self.judge)
         self.stream: CropStream | ResidentCrops = CropStream(data.train, crop, batch, seed, scales=SCALES)
         if resident:
-            photos = ResidentPhotos(data.train, crop // TOKEN_PIXELS, precision.device)
+            photos = resident_photos(data.train, crop // TOKEN_PIXELS, precision.device)
             self.stream = ResidentCrops(photos, crop, batch, seed, SCALES)
         self.data = data
         self.weights = (perceptual_weight, adversarial_weight)
         self.texture_weight = texture_weight
         self.adversarial_start = adversarial_start
+        self.judge_alone = JUDGE_ALONE if judge_alone is None else judge_alone
         self.decoder_only = decoder_only
         if decoder_only:  # codes stay what they are, so transformers trained on them stay valid
             self.frozen = ("encoder.", "quant_conv.", "quantize.")
@@ -156,7 +159,7 @@ class ImageVqganStage:
         (gradient,) = torch.autograd.grad(loss, output, retain_graph=True)
         if number >= self.adversarial_start:
             self._judge(seen, wanted, labels, metrics)
-        if self._judged() > JUDGE_ALONE:
+        if self._judged() > self.judge_alone:
             gradient = gradient + self._adversarial(output, seen, wanted, labels, gradient, metrics)
         self.optimisers["vqgan"].zero_grad(set_to_none=True)
         roots, gradients = [rebuilt], [gradient]

@@ -17,6 +17,7 @@ from ...grid import TokenGrid
 from ...networks.transformer import AttentionMaps, Transformer, Visible
 from .. import team
 from ..data.codes import CodeSet
+from ..data.fresh_codes import FreshCodes
 from ..precision import Precision
 
 Batch = dict[str, Tensor]
@@ -71,7 +72,8 @@ def lists_from_truth(guide: Transformer, low: Batch, config: ModelConfig, count:
 
 
 class TransformerStage:
-    """The guide, or SGA when a guide is given; `train` and `val` hold codes by resolution."""
+    """The guide, or SGA when a guide is given; `val` and, unless its codes are made at each step, `train` hold codes
+    by resolution."""
 
     frozen: tuple[str, ...] = ()
 
@@ -80,7 +82,7 @@ class TransformerStage:
         name: str,
         config: ModelConfig,
         sizes: TransformerConfig,
-        train: dict[int, CodeSet],
+        train: dict[int, CodeSet] | FreshCodes,
         val: dict[int, CodeSet],
         precision: Precision,
         *,
@@ -90,7 +92,7 @@ class TransformerStage:
         seed: int = 0,
     ) -> None:
         self.name, self.config, self.train, self.val, self.precision = name, config, train, val, precision
-        self.resolution = max(train)
+        self.resolution = max(val)
         self.grid = TokenGrid.of_resolution(self.resolution)
         self.model = Transformer(sizes).to(precision.device)
         self.guide = guide
@@ -105,9 +107,12 @@ class TransformerStage:
         self.model.load_state_dict(weights)
 
     def examples(self, batch: Any) -> int:
-        return len(batch[0])
+        return len(batch[0]["mask"] if isinstance(batch[0], dict) else batch[0])
 
-    def batch(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def batch(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | tuple[Batch, Batch]:
+        """Rows of the crops, others whose masks some of them get, and which; or codes that are made now."""
+        if isinstance(self.train, FreshCodes):
+            return self.train.batch(number)
         rng = np.random.default_rng((self.seed, 11, number))
         total = len(self.train[self.resolution])
         return rng.integers(total, size=self.size), rng.integers(total, size=self.size), rng.random(self.size) < 0.5
@@ -132,8 +137,8 @@ class TransformerStage:
                 visible = Visible.of(lists_from_truth(self.guide, low, self.config, self.model.config.top_k_blocks))
             return masked_loss(self.model, batch, self.grid, visible)
 
-    def step(self, batch: tuple[np.ndarray, np.ndarray, np.ndarray], number: int) -> dict[str, float]:
-        rows, low = self._batch(self.train, *batch)
+    def step(self, batch: Any, number: int) -> dict[str, float]:
+        rows, low = batch if isinstance(self.train, FreshCodes) else self._batch(self.train, *batch)
         tokens = rows["mask"].sum().float()
         share = tokens * team.size() / team.total(tokens.clone())  # processes have unequally many masked tokens
         loss = self.run(lambda: self._loss(rows, low)) * share
