@@ -230,3 +230,50 @@ def test_that_a_state_that_does_not_fit_is_one_clear_line(problem: str, data: Da
         run(build("guide", data), settings(tmp_path, 2, resume=True))
     assert "--runs" in str(caught.value) and "\n" not in str(caught.value)
     assert path.read_bytes() == content
+
+
+class _Falling:
+    """A stage of one number that walks from 5 to 0 and beyond; its figure is the distance from 2."""
+
+    name, frozen = "falling", ()
+
+    def __init__(self) -> None:
+        self.module = torch.nn.Linear(1, 1, bias=False)
+        with torch.no_grad():
+            self.module.weight.fill_(5.0)
+        self.modules = {"falling": self.module}
+        self.optimisers = {"falling": torch.optim.SGD(self.module.parameters(), 1.0)}
+
+    def start_from(self, weights: dict[str, torch.Tensor]) -> None:
+        raise NotImplementedError
+
+    def batch(self, number: int) -> list[int]:
+        return [number]
+
+    def examples(self, batch: list[int]) -> int:
+        return len(batch)
+
+    def step(self, batch: list[int], number: int) -> dict[str, float]:
+        with torch.no_grad():
+            self.module.weight -= 0.5
+        return {"weight": self.module.weight.item()}
+
+    def evaluate(self, folder: Path, number: int) -> dict[str, float]:
+        return {"nats": abs(self.module.weight.item() - 2)}
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(None, 0.0), ("nats", 2.0)])
+def test_that_the_averages_of_the_best_evaluation_are_kept_when_asked_for(
+    keep: str | None, kept: float, tmp_path: Path
+) -> None:
+    changes = {"ema": 0.0, "evaluate_minutes": 0.0, "keep_best": keep}
+    figures = run(_Falling(), settings(tmp_path, 10, **changes))
+    assert state(tmp_path)["ema.weight"].item() == pytest.approx(kept, abs=1e-6)
+    assert figures["nats"] == pytest.approx(abs(kept - 2), abs=1e-6)
+
+
+def test_that_the_rate_warms_up_and_cools_down() -> None:
+    cooling = LoopSettings(Path(), minutes=1.0, warmup=10, learning_rate=1.0, cooldown=0.5)
+    assert [cooling.rate(0, 0.0), cooling.rate(9, 0.0), cooling.rate(99, 30.0)] == pytest.approx([0.1, 1.0, 1.0])
+    assert [cooling.rate(99, 45.0), cooling.rate(99, 61.0)] == pytest.approx([0.5, 0.0])
+    assert LoopSettings(Path(), minutes=1.0, learning_rate=1.0).rate(500, 59.0) == 1.0
