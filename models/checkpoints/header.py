@@ -14,6 +14,8 @@ import torch
 from ..errors import CheckpointError
 
 DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
+STORED = {**DTYPES, "I8": torch.int8}  # whole numbers go with a tensor of the same name and SCALE
+SCALE = ":scale"
 MAX_JSON_BYTES = 4_000_000  # the published models' headers need 0.3 MB
 _MAX_TENSORS = 20_000  # the published models have about a thousand
 
@@ -57,32 +59,55 @@ def _entry(path: Path, key: str, value: Any, start: int) -> Entry:
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
         fail(path, f"the header entry of {quoted(key)} is malformed", "download it again")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in DTYPES:
-        fail(path, f"{quoted(key)} has dtype {quoted(str(dtype))}", f"only {', '.join(DTYPES)} can be loaded")
+    if not isinstance(dtype, str) or dtype not in STORED:
+        fail(path, f"{quoted(key)} has dtype {quoted(str(dtype))}", f"only {', '.join(STORED)} can be loaded")
     for numbers, most in ((shape, 8), (offsets, 2)):
         plain = isinstance(numbers, list) and all(type(number) is int and 0 <= number < 2**48 for number in numbers)
         if not plain or len(numbers) > most:
             fail(path, f"{quoted(key)} has an impossible shape or byte range", "download it again")
-    if len(offsets) != 2 or offsets[1] - offsets[0] != math.prod(shape) * DTYPES[dtype].itemsize:
+    if len(offsets) != 2 or offsets[1] - offsets[0] != math.prod(shape) * STORED[dtype].itemsize:
         fail(path, f"the byte range of {quoted(key)} does not fit its shape {shape}", "download it again")
-    return Entry(DTYPES[dtype], tuple(shape), start + offsets[0], start + offsets[1])
+    return Entry(STORED[dtype], tuple(shape), start + offsets[0], start + offsets[1])
+
+
+def shapes_in(path: Path, header: Mapping[str, Entry]) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of the tensors of a file, scales left out; each must belong to the whole numbers beside it."""
+    scaled = {key for key, entry in header.items() if entry.dtype == torch.int8}
+    scales = {key for key in header if key.endswith(SCALE)}
+    for key in sorted(scaled ^ {key.removesuffix(SCALE) for key in scales}):
+        fail(path, f"{quoted(key)} and {quoted(key + SCALE)} do not go together", "download it again")
+    for key in sorted(scaled):
+        scale = header[key + SCALE]
+        if scale.dtype == torch.int8 or len(scale.shape) != 1 or scale.shape != header[key].shape[:1]:
+            fail(path, f"{quoted(key + SCALE)} is no number for each row", "download it again")
+    return {key: entry.shape for key, entry in header.items() if key not in scales}
 
 
 def read_tensors(path: Path, header: Mapping[str, Entry], digest: str) -> dict[str, torch.Tensor]:
+    """The tensors of a file as float32, whole numbers times the scales of their rows."""
     # Hashed and parsed from one copy in memory, so that a change on disk in between cannot slip in.
     content = bytearray(path.read_bytes())
     if hashlib.sha256(content).hexdigest() != digest:
         fail(path, "does not have the SHA-256 that the card says: damaged or changed", "copy or download it again")
-    tensors = {}
+    stored = {}
     for key, entry in header.items():
         count = math.prod(entry.shape)
         flat = torch.empty(0)  # `frombuffer` refuses empty ranges
         if count:
             flat = torch.frombuffer(content, dtype=entry.dtype, count=count, offset=entry.begin)
-        tensors[key] = flat.reshape(entry.shape).to(torch.float32, copy=True)
+        stored[key] = flat.reshape(entry.shape).to(torch.float32, copy=True)
+    tensors = {}
+    for key in shapes_in(path, header):
+        scale = stored.get(key + SCALE)
+        tensors[key] = stored[key] if scale is None else by_rows(stored[key], scale)
         if not torch.isfinite(tensors[key]).all():
             fail(path, f"{quoted(key)} holds values that are not finite", "take an earlier checkpoint")
     return tensors
+
+
+def by_rows(values: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Each row of `values` (R, …) times its number of `scale` (R,)."""
+    return values * scale.view(-1, *[1] * (values.ndim - 1))
 
 
 def json_object(path: Path, content: bytes) -> dict[str, Any]:

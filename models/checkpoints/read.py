@@ -18,10 +18,10 @@ import torch
 
 from ..config import LabelSet, ModelConfig, label_set_from_json
 from ..errors import CheckpointError
-from .header import MAX_JSON_BYTES, fail, json_object, quoted, read_header, read_tensors
+from .header import MAX_JSON_BYTES, fail, json_object, quoted, read_header, read_tensors, shapes_in
 
 CARD_NAME = "card.json"
-CARD_FORMAT = 1
+CARD_FORMAT = 2  # 1: without whole numbers
 DEFAULT_CHECKPOINT = Path(__file__).resolve().parents[2] / "checkpoints" / "default"
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -81,10 +81,11 @@ def load_checkpoint(folder: str | Path, expected_shapes: Callable[[ModelConfig],
         headers = {name: read_header(folder / name) for name in card.files}
         shapes: dict[str, tuple[int, ...]] = {}
         for name, header in headers.items():
-            twice = [key for key in header if key in shapes]
+            found = shapes_in(folder / name, header)
+            twice = [key for key in found if key in shapes]
             if twice:
                 fail(folder / name, f"{_some(twice)} already stored in another file", "download the folder again")
-            shapes.update((key, entry.shape) for key, entry in header.items())
+            shapes.update(found)
         if sum(entry.end - entry.begin for header in headers.values() for entry in header.values()) > _MAX_TOTAL_BYTES:
             fail(folder, "holds more than 16 GiB of weights", "this is no Scenebrush checkpoint")
         if expected_shapes is not None:
@@ -132,8 +133,12 @@ def parse_card(path: Path, content: bytes) -> _Card:
     number = data.get("format")
     if type(number) is int and number > CARD_FORMAT:
         fail(path, f"has card format {number}, this is made for {CARD_FORMAT}", "a newer Scenebrush is needed")
-    if type(number) is not int or number != CARD_FORMAT:
-        fail(path, f"its card format is not {CARD_FORMAT}", "this is no Scenebrush checkpoint; choose another folder")
+    if type(number) is not int or number not in (1, CARD_FORMAT):
+        fail(
+            path,
+            f"its card format is not 1 or {CARD_FORMAT}",
+            "this is no Scenebrush checkpoint; choose another folder",
+        )
     odd = sorted(set(data) ^ set(_CARD_FIELDS))
     if odd:
         state = "unknown" if odd[0] in data else "missing"

@@ -22,8 +22,14 @@ SMALLEST = 0.03  # of the picture; smaller hidden parts say little about texture
 
 
 def texture_rows(
-    editor: SceneEditor, cases: Sequence[Case], eye: Eye, judge: Judge, table: np.ndarray, side: int,
-    samples: int = 4, report: Callable[[str], None] = lambda _: None,
+    editor: SceneEditor,
+    cases: Sequence[Case],
+    eye: Eye,
+    judge: Judge,
+    table: np.ndarray,
+    side: int,
+    samples: int = 4,
+    report: Callable[[str], None] = lambda _: None,
 ) -> list[Row]:
     """One row a way: told apart, sharpness, repetition, Fréchet distance of the pictures, labels shown.
 

@@ -7,6 +7,9 @@ from dataclasses import replace
 from ..config import ModelConfig, SegmenterConfig, Semantics, TransformerConfig, VQGANConfig
 from .latent_decoder import WIDTHS
 
+# Networks that are stored in eight bits. The image encoder and its codebook are not: codes stay what they are.
+EIGHT_BITS = ("first_stage_model.decoder.latents.", "guiding_transformer.", "transformer.")
+
 
 def default_config(labels: int) -> ModelConfig:
     """The default architecture for a label set of `labels` labels: about 16 million parameters in all."""

@@ -93,9 +93,7 @@ class Field:
                 self._try(self._shifted(radius, looks), looks, price, best)
                 radius //= 3
 
-    def _try_neighbours(
-        self, dy: int, dx: int, looks: Looks, price: Tensor, best: Tensor
-    ) -> None:
+    def _try_neighbours(self, dy: int, dx: int, looks: Looks, price: Tensor, best: Tensor) -> None:
         number = self.places.moved(dy, dx)
         candidate = self.sources[number.clamp(min=0)] - dy * looks.width - dx
         candidate = torch.where(number >= 0, candidate, -1)

@@ -250,8 +250,14 @@ def _finest(picture: np.ndarray, plan: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _laid_in(
-    made: np.ndarray, share: np.ndarray | None, picture: np.ndarray, photo: np.ndarray, drawn: DrawnArea,
-    area: np.ndarray, profile: Profile, seed: int,
+    made: np.ndarray,
+    share: np.ndarray | None,
+    picture: np.ndarray,
+    photo: np.ndarray,
+    drawn: DrawnArea,
+    area: np.ndarray,
+    profile: Profile,
+    seed: int,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The new picture in its area, with the border of its profile; the share that goes with it."""
     token = 16 * drawn.scale

@@ -22,7 +22,7 @@ from ..checkpoints.read import load_checkpoint, read_card
 from ..checkpoints.write import save_checkpoint
 from ..config import GUIDE_RESOLUTION, TOKEN_PIXELS, LabelSet, ModelConfig, label_set_from_json
 from ..networks.assembly import Networks, expected_shapes
-from ..networks.presets import default_config, latent_config
+from ..networks.presets import EIGHT_BITS, default_config, latent_config
 from ..networks.transformer import Transformer
 from ..networks.vqgan import VQGAN
 from . import team
@@ -184,7 +184,7 @@ def train_all(options: Options) -> None:
 
 
 def export(options: Options, folder: Path, name: str) -> None:
-    """Write a checkpoint of all stages' averaged weights, float16; of several processes the first one does."""
+    """Write a checkpoint of all stages' averaged weights; of several processes the first one does."""
     if not team.is_first():
         return
     config = options.config()
@@ -198,7 +198,10 @@ def export(options: Options, folder: Path, name: str) -> None:
     wrong = [key for key in shapes if key not in tensors or tuple(tensors[key].shape) != shapes[key]]
     if wrong or set(tensors) != set(shapes):
         raise TrainingError(f"{options.runs}: the stages do not fit the configuration, first at {wrong[:1]}")
-    save_checkpoint(folder, name=name, config=config, label_set=options.label_set(), training=facts, tensors=tensors)
+    labels = options.label_set()
+    save_checkpoint(
+        folder, name=name, config=config, label_set=labels, training=facts, tensors=tensors, eight_bits=EIGHT_BITS
+    )
 
 
 def _vqgans(options: Options, precision: Precision) -> tuple[VQGAN, VQGAN]:

@@ -99,6 +99,21 @@ def test_that_a_saved_checkpoint_is_loaded_as_it_was(tmp_path: Path, dtype: torc
         assert torch.equal(loaded.tensors[key], tensor.to(dtype).float())
 
 
+def test_that_networks_in_eight_bits_come_back_to_half_a_step_of_each_row(tmp_path: Path) -> None:
+    tensors = some_tensors() | {"e.weight": torch.randn(64, 64) * torch.logspace(-6, 3, 64)[:, None]}
+    save(tmp_path / "half", tensors=tensors, dtype=torch.float32)
+    save(tmp_path / "small", tensors=tensors, dtype=torch.float32, eight_bits=("a.", "e."))
+    loaded = load_checkpoint(tmp_path / "small", expected)
+    assert all(torch.equal(loaded.tensors[key], tensors[key]) for key in SHAPES if key != "e.weight")
+    step = tensors["e.weight"].abs().amax(1, keepdim=True) / 127
+    error = (loaded.tensors["e.weight"] - tensors["e.weight"]).abs()
+    assert (error <= 0.5001 * step).all() and error.max() > 0
+    sizes = [sum(p.stat().st_size for p in (tmp_path / name).glob("*.safetensors")) for name in ("half", "small")]
+    assert sizes[1] < 0.4 * sizes[0]
+    again = save(tmp_path / "again", tensors=loaded.tensors, dtype=torch.float32, eight_bits=("e.",))
+    assert torch.equal(load_checkpoint(tmp_path / "again", expected).tensors["e.weight"], again["e.weight"])
+
+
 def test_that_files_stay_small_and_hold_each_tensor_once(tmp_path: Path) -> None:
     tensors = {f"layer.{number}.weight": torch.full((10, 10), float(number)) for number in range(60)}
     save(tmp_path, tensors=tensors, max_file_bytes=2_000)
@@ -212,7 +227,7 @@ def test_that_a_card_that_is_no_json_object_is_refused(folder: Path, content: by
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda card: card.update(format=2), "newer Scenebrush is needed"),
+        (lambda card: card.update(format=3), "newer Scenebrush is needed"),
         (lambda card: card.update(format=True), "format"),
         (lambda card: card.update(format="1"), "format"),
         (lambda card: card.pop("format"), "format"),
@@ -332,6 +347,18 @@ def test_that_a_tensor_in_two_files_is_refused(folder: Path) -> None:
             "overlaps",
         ),
         (weights({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}, bytes(8)), "gap"),
+        (weights({"a": {"dtype": "I8", "shape": [4], "data_offsets": [0, 4]}}, bytes(4)), "do not go together"),
+        (weights({"a:scale": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, bytes(4)), "do not go together"),
+        (
+            weights(
+                {
+                    "a": {"dtype": "I8", "shape": [2, 2], "data_offsets": [0, 4]},
+                    "a:scale": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]},
+                },
+                bytes(8),
+            ),
+            "no number for each row",
+        ),
         (weights({"a\n\x1b" + "x" * 9000: 7}, b""), "malformed"),
         (weights({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, struct.pack("f", 1e999)), "not finite"),
     ],

@@ -46,5 +46,3 @@ def detail(picture: np.ndarray, area: np.ndarray) -> float:
     grey = picture.astype(float).mean(2)
     down, right = np.abs(np.diff(grey, axis=0)), np.abs(np.diff(grey, axis=1))
     return float(down[area[1:] & area[:-1]].mean() + right[area[:, 1:] & area[:, :-1]].mean())
-
-
