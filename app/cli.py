@@ -252,7 +252,7 @@ def _edit(options: argparse.Namespace) -> int:
         **{name: value for name, value in asked.items() if value is not None},
     )
     files = EditFiles(options.photo, options.out, options.mask, options.label, options.paint, options.labels, reference)
-    window = options.window if options.window == "auto" else int(options.window)
+    window = None if options.window == "auto" else int(options.window)
     with ProgressBar(options.samples, shown=not options.quiet) as bar:
         notify = (lambda _: None) if options.quiet else (lambda line: print(line, file=sys.stderr))
         kept = edit(files, settings, window, lambda: _engine(options), bar.update, notify, options.draft)

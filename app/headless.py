@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from models.candidate import Candidate
 from models.config import LabelSet
 from models.drawing.ranking import rank
 from models.editor import SceneEditor
 from models.errors import RequestError, ScenebrushError
-from models.request import NOT_PAINTED, Candidate, EditRequest, Progress, Reference, SamplingSettings
+from models.request import FULL, NOT_PAINTED, Draft, EditRequest, Progress, Reference, SamplingSettings
 
 from .io.contact_sheet import contact_sheet
 from .io.depth import to_full_depth
@@ -104,7 +105,7 @@ def prepare_out(out: Path) -> Path:
 def edit(
     files: EditFiles,
     settings: SamplingSettings,
-    window: str | int,
+    window: int | None,
     open_engine: Callable[[], SceneEditor],
     progress: Callable[[Progress], None],
     notify: Callable[[str], None] = lambda _: None,
@@ -135,7 +136,7 @@ def edit(
         else:
             _check_range(labels, engine.label_set, files.labels or files.photo)
         request = EditRequest(
-            photo.rgb8, labels, paint, settings, window, draft, colors=photo.drawing_colors,
+            photo.rgb8, labels, paint, settings, window, Draft() if draft else FULL, colors=photo.drawing_colors,
             reference=None if reference is None else reference_of(reference, engine),
         )  # fmt: skip
         _announce(engine, request, notify)

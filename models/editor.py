@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .candidate import Candidate, Patch, Window
 from .config import GUIDE_RESOLUTION, LabelSet
 from .device import DeviceChoice, estimate_bytes
 from .drawing.candidates import candidate_of, check, outlined
@@ -26,7 +27,7 @@ from .drawing.windows import Plan, cut, plan_windows
 from .finishing.finish import Finisher
 from .memory import MemoryLadder
 from .networks.assembly import Networks
-from .request import BATCH, NOT_PAINTED, CancelToken, Candidate, EditRequest, Patch, Progress, Speed, Window
+from .request import BATCH, NOT_PAINTED, CancelToken, Draft, EditRequest, Progress, Speed
 from .speed import measure
 from .texture.exemplars import Exemplar, library
 from .texture.maker import TextureMaker
@@ -63,11 +64,11 @@ class SceneEditor:
             return np.zeros(photo.shape[:2], np.uint8)
         return self.networks.segmenter.label_map(photo, self.label_set.exclusive())
 
-    def plan(self, paint: np.ndarray, window: str | int = "auto") -> tuple[Window, ...]:
+    def plan(self, paint: np.ndarray, window: int | None = None) -> tuple[Window, ...]:
         """The windows that an edit would be generated in; empty when nothing is painted."""
         return tuple(planned.window for planned in self._plan(paint, window).windows)
 
-    def count_tokens(self, paint: np.ndarray, window: str | int = "auto") -> int:
+    def count_tokens(self, paint: np.ndarray, window: int | None = None) -> int:
         """How many tokens one candidate of this edit would draw at the final resolution."""
         painted = paint != NOT_PAINTED
         windows = self.plan(paint, window)
@@ -79,8 +80,8 @@ class SceneEditor:
         request, plan = outlined(request, self._plan(request.paint, request.window))
         result = []
         for number, planned in enumerate(plan.windows):
-            low = self.encoder.encode(replace(request, draft=True, drafts=(), reroll=None), planned, number).low
-            codes = torch.from_numpy(candidate.guide_codes[number].reshape(-1).copy()).to(low.codes.device)
+            low = self.encoder.encode(replace(request, way=Draft()), planned, number).low
+            codes = torch.from_numpy(candidate.windows[number].guide_codes.reshape(-1).copy()).to(low.codes.device)
             seen = attention_rollout(self.networks.guiding_transformer, codes, low.edit, low.condition)
             result.append(seen.cpu().numpy())
         return tuple(result)
@@ -89,7 +90,7 @@ class SceneEditor:
         """How fast this machine draws, by resolution."""
         return measure(self.run, self.resolutions, len(self.label_set) - 1)
 
-    def estimate_bytes(self, paint: np.ndarray, window: str | int = "auto", samples: int = 4) -> int:
+    def estimate_bytes(self, paint: np.ndarray, window: int | None = None, samples: int = 4) -> int:
         """About how much memory, beyond the loaded weights, an edit takes; 0 when nothing is painted."""
         largest = max((w.resolution for w in self.plan(paint, window)), default=0)
         return estimate_bytes(self.config, largest, min(BATCH, samples)) if largest else 0
@@ -155,7 +156,7 @@ class SceneEditor:
             patches.append(finisher.patches(scene, scene.final, result.drawn.codes, batch))
         return [candidate_of(request, scenes, drawn, patches, row, index) for row, index in enumerate(batch)]
 
-    def _plan(self, paint: np.ndarray, window: str | int) -> Plan:
+    def _plan(self, paint: np.ndarray, window: int | None) -> Plan:
         if self.networks.transformer is None:  # the guide alone draws at its own resolution
-            return plan_windows(paint, "auto", (GUIDE_RESOLUTION,))
+            return plan_windows(paint, None, (GUIDE_RESOLUTION,))
         return plan_windows(paint, window, self.resolutions)

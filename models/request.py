@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
+from .candidate import Candidate, Patch
 from .errors import RequestError
 
 BATCH = 4  # candidates drawn side by side; larger batches gain little on a CPU and delay the first result
+WINDOWS = (256, 512, 1024)  # resolutions that an edit can be asked for at
 NOT_PAINTED = 255  # value of `EditRequest.paint` where nothing was painted
 
 
@@ -117,25 +119,6 @@ USUAL = SamplingSettings(
 
 
 @dataclass(frozen=True)
-class Window:
-    """A square of the photo that is generated as one picture.
-
-    x, y: left and top in photo pixels (negative or beyond the photo where it is reflected-padded).
-    side: its width and height in photo pixels. resolution: the side it is generated at (256, 512 or 1024);
-    the square is scaled when the two differ.
-    """
-
-    x: int
-    y: int
-    side: int
-    resolution: int
-
-    @property
-    def scaled(self) -> bool:
-        return self.side != self.resolution
-
-
-@dataclass(frozen=True)
 class Progress:
     """Where a job is. stage: "encode", "guide", "sketch", "sga", "decode", "texture". done/total: steps of this stage.
 
@@ -151,95 +134,35 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Patch:
-    """The generated pixels of one window, blended: rows y.. and columns x.. of the photo.
-
-    pixels: (h, w, 3) uint8, equal to the photo where this window edits nothing.
-    mask: (h, w) bool, the painted pixels that this window edits.
-    other: (h, w, 3) uint8, the pixels with the drawing's own texture where `pixels` are textured from photographs (and
-    the other way round when `as_drawn`); None: there is no other. textured: names of the labels that were.
-    """
-
-    x: int
-    y: int
-    pixels: np.ndarray
-    mask: np.ndarray
-    other: np.ndarray | None = None
-    textured: tuple[str, ...] = ()
-    as_drawn: bool = False
-
-    def swapped(self) -> Patch:
-        """The other texture in front; itself where there is no other."""
-        if self.other is None:
-            return self
-        return replace(self, pixels=self.other, other=self.pixels, as_drawn=not self.as_drawn)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One drawn version of an edit.
-
-    index: k = 0… in drawing order; seed: base seed + k. tokens: drawn codes in drawing order, int64 (n,),
-    window after window. token_log_likelihoods: natural log of the model's own probability (no temperature,
-    no truncation) of each, float64 (n,). log_likelihood: their sum (the joint log-likelihood).
-    truncated_log_likelihood: the sum under the tempered, filtered distribution that was drawn from.
-    patches: one per window.
-    windows: where they were generated. surprise: per window, (side, side) float32 negative log-likelihood of each
-    drawn token, NaN at known ones. guide_codes: per window, the guide's codes (16, 16) int64 that it was drawn from.
-    draft: a sketch of the guide, decoded at 256.
-    """
-
-    index: int
-    seed: int
-    tokens: np.ndarray
-    token_log_likelihoods: np.ndarray
-    truncated_log_likelihood: float
-    patches: tuple[Patch, ...]
-    codes: tuple[np.ndarray, ...]  # per window, the whole token grid (h, w) int64, drawn and known
-    windows: tuple[Window, ...] = ()
-    surprise: tuple[np.ndarray, ...] = ()
-    guide_codes: tuple[np.ndarray, ...] = ()
-    draft: bool = False
-
-    @property
-    def textured(self) -> bool:
-        """Whether it can be shown both as drawn and with texture from photographs."""
-        return any(patch.other is not None for patch in self.patches)
-
-    @property
-    def as_drawn(self) -> bool:
-        """Whether it is shown with the drawing's own texture."""
-        return all(patch.as_drawn or patch.other is None for patch in self.patches)
-
-    def swapped(self) -> Candidate:
-        """The same candidate with its other texture in front."""
-        return replace(self, patches=tuple(patch.swapped() for patch in self.patches))
-
-    @property
-    def log_likelihood(self) -> float:
-        return float(self.token_log_likelihoods.sum())
-
-    @property
-    def nats_per_token(self) -> float:
-        """Mean negative log-likelihood per drawn token; lower is more likely."""
-        return -self.log_likelihood / max(1, len(self.tokens))
-
-    def apply(self, photo: np.ndarray) -> np.ndarray:
-        """The whole photo (H, W, 3) uint8 with this candidate in it; pixels that were not painted are bit-identical."""
-        result = photo.copy()
-        for patch in self.patches:
-            height, width = patch.pixels.shape[:2]
-            target = result[patch.y : patch.y + height, patch.x : patch.x + width]
-            target[patch.mask] = patch.pixels[patch.mask]
-        return result
-
-
-@dataclass(frozen=True)
 class Speed:
     """How fast this machine draws at one resolution: seconds = fixed * batches + per_token * tokens * candidates."""
 
     fixed: float
     per_token: float
+
+
+@dataclass(frozen=True)
+class Full:
+    """New candidates, drawn in full."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """New candidates, quick sketches of the guide at 256."""
+
+
+@dataclass(frozen=True, eq=False)
+class InFull:
+    """Drafts of this very edit, drawn in full; they stand for the settings' number of candidates and their seed.
+
+    Raises RequestError when there is none.
+    """
+
+    drafts: tuple[Candidate, ...]
+
+    def __post_init__(self) -> None:
+        if not self.drafts:
+            raise RequestError("no draft is chosen; choose one to draw in full")
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,25 +177,28 @@ class Reroll:
     tokens: tuple[np.ndarray, ...]
 
     def __post_init__(self) -> None:
-        if [t.shape for t in self.tokens] != [s.shape for s in self.candidate.surprise]:
+        grids = [window.surprise for window in self.candidate.windows]
+        if [t.shape for t in self.tokens] != [s.shape for s in grids]:
             raise RequestError("the chosen tokens are of another edit; choose them on this candidate")
-        if not any((t & np.isfinite(s)).any() for t, s in zip(self.tokens, self.candidate.surprise, strict=True)):
+        if not any((t & np.isfinite(s)).any() for t, s in zip(self.tokens, grids, strict=True)):
             raise RequestError("no drawn token is chosen; choose part of what was generated")
 
     @classmethod
     def worst(cls, candidate: Candidate, share: float) -> Reroll:
         """The least likely share (0–1) of a candidate's drawn tokens, at least one."""
-        known = np.concatenate([s[np.isfinite(s)] for s in candidate.surprise])
+        grids = [window.surprise for window in candidate.windows]
+        known = np.concatenate([s[np.isfinite(s)] for s in grids])
         count = min(len(known), max(1, round(share * len(known))))
         limit = np.partition(known, len(known) - count)[len(known) - count]
         with np.errstate(invalid="ignore"):
-            return cls(candidate, tuple(s >= limit for s in candidate.surprise))
+            return cls(candidate, tuple(s >= limit for s in grids))
 
     @classmethod
     def inside(cls, candidate: Candidate, region: np.ndarray) -> Reroll:
         """The drawn tokens that a region (H, W) bool of the photo touches."""
         masks = []
-        for window, surprise in zip(candidate.windows, candidate.surprise, strict=True):
+        for drawn in candidate.windows:
+            window, surprise = drawn.place, drawn.surprise
             mask = np.zeros(surprise.shape, bool)
             rows, columns = np.nonzero(region[max(0, window.y) : window.y + window.side,
                                               max(0, window.x) : window.x + window.side])  # fmt: skip
@@ -283,16 +209,18 @@ class Reroll:
         return cls(candidate, tuple(masks))
 
 
+Way = Full | Draft | InFull | Reroll
+FULL = Full()
+
+
 @dataclass(frozen=True)
 class EditRequest:
     """One edit of one photo.
 
     photo: (H, W, 3) uint8, upright. labels: (H, W) uint8 label indices before the edit.
     paint: (H, W) uint8, label index where painted, NOT_PAINTED elsewhere.
-    window: "auto", 256, 512 or 1024, the resolution the edit is generated at.
-    draft: stop after the guide: candidates are quick sketches at 256.
-    drafts: sketches of this very edit to draw in full; they stand for settings.samples and settings.seed.
-    reroll: draw part of a candidate of this very edit again.
+    window: 256, 512 or 1024, the resolution that the edit is generated at; None: chosen by its size.
+    way: what is to be drawn: new candidates, drafts, drafts in full, or part of a candidate again.
     colors: of a photo whose values are not sRGB; what is drawn is given its values.
     reference: the photo that settings.texture "reference" asks for.
     Raises RequestError when the arrays do not fit each other or nothing is painted.
@@ -302,10 +230,8 @@ class EditRequest:
     labels: np.ndarray
     paint: np.ndarray
     settings: SamplingSettings = field(default_factory=SamplingSettings)
-    window: str | int = "auto"
-    draft: bool = False
-    drafts: tuple[Candidate, ...] = ()
-    reroll: Reroll | None = None
+    window: int | None = None
+    way: Way = FULL
     colors: PhotoColors | None = None
     reference: Reference | None = None
 
@@ -321,31 +247,45 @@ class EditRequest:
                     f"{name} is {array.shape[1]}x{array.shape[0]} but the photo is {size[1]}x{size[0]}; "
                     "use a map of the photo's size"
                 )
-        if self.window not in ("auto", 256, 512, 1024):
+        if self.window not in (None, *WINDOWS):
             raise RequestError(f"window is {self.window}; use auto, 256, 512 or 1024")
         if not (self.paint != NOT_PAINTED).any():
             raise RequestError("nothing is painted; paint the area that should change")
-        if self.draft + bool(self.drafts) + (self.reroll is not None) > 1:
-            raise RequestError("draft, drafts and reroll exclude each other; ask for one of them")
         if self.settings.texture == "reference" and self.reference is None:
             raise RequestError("texture is to come from a reference, but there is none; choose a reference photo")
 
     @property
+    def draft(self) -> bool:
+        """Whether drafts are asked for."""
+        return isinstance(self.way, Draft)
+
+    @property
     def count(self) -> int:
         """How many candidates will be drawn."""
-        return len(self.drafts) or self.settings.samples
+        return len(self.way.drafts) if isinstance(self.way, InFull) else self.settings.samples
 
     @property
     def textured(self) -> bool:
         """Whether textures are to be made from photographs; drafts are as drawn."""
         return self.settings.texture != "drawn" and not self.draft
 
+    @property
+    def bases(self) -> tuple[Candidate, ...]:
+        """The candidates that it goes on from."""
+        match self.way:
+            case InFull(drafts):
+                return drafts
+            case Reroll(candidate=candidate):
+                return (candidate,)
+        return ()
+
     def sketches(self, window: int, batch: Sequence[int]) -> np.ndarray | None:
         """The guide's codes (N, 16, 16) int64 to start from in a window; None: the guide has yet to draw them."""
-        if self.reroll is not None:
-            return np.stack([self.reroll.candidate.guide_codes[window]] * len(batch))
-        return np.stack([self.drafts[k].guide_codes[window] for k in batch]) if self.drafts else None
+        bases = self.bases
+        if not bases:
+            return None
+        return np.stack([bases[k if len(bases) > 1 else 0].windows[window].guide_codes for k in batch])
 
     def seed(self, index: int) -> int:
         """The seed of candidate number `index`."""
-        return self.drafts[index].seed if self.drafts else self.settings.seed + index
+        return self.way.drafts[index].seed if isinstance(self.way, InFull) else self.settings.seed + index

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from .candidate import Candidate
 from .config import TOKEN_PIXELS
-from .request import NOT_PAINTED, USUAL, Candidate, EditRequest, Speed
+from .request import NOT_PAINTED, USUAL, EditRequest, Speed
 
 Draw = Callable[[EditRequest], Iterator[Candidate]]
 

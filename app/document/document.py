@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.request import NOT_PAINTED, Candidate, EditRequest, Patch, Reference, SamplingSettings
+from models.candidate import Candidate, Patch
+from models.request import NOT_PAINTED, EditRequest, Reference, SamplingSettings
 
 from .atoms import Atom, Layer, Step, merged, write
 from .brush import Point, capsule, snapped
@@ -119,7 +120,7 @@ class Document:
         return int(self.start[y, x])
 
     def request(
-        self, settings: SamplingSettings, window: str | int, reference: Reference | None = None
+        self, settings: SamplingSettings, window: int | None, reference: Reference | None = None
     ) -> EditRequest:
         """A snapshot for the engine; painting may go on while it works. reference: for textures, where settings ask.
 

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from models.candidate import Candidate
 from models.config import LabelSet
-from models.request import NOT_PAINTED, Candidate
+from models.request import NOT_PAINTED
 
 THUMB = 480  # longer side of a picture, pixels
 GAP = 12

@@ -19,13 +19,15 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
+from itertools import starmap
 from pathlib import Path, PurePath
 from typing import Any
 
 import cv2
 import numpy as np
 
-from models.request import Candidate, Patch, SamplingSettings, Window
+from models.candidate import Candidate, DrawnWindow, Patch, Window
+from models.request import WINDOWS, SamplingSettings
 
 from .atomic import write_atomically
 from .errors import PhotoError, ProjectError, one_line
@@ -59,7 +61,7 @@ class SavedRun:
     paint: np.ndarray
     before: bytes
     settings: SamplingSettings
-    window: str | int
+    window: int | None
     tokens: int
     candidates: tuple[SavedCandidate, ...]
 
@@ -131,7 +133,7 @@ def _put_run(pack: zipfile.ZipFile, number: int, run: SavedRun) -> dict[str, Any
         "title": run.title,
         "kind": run.kind,
         "settings": asdict(run.settings),
-        "window": run.window,
+        "window": "auto" if run.window is None else run.window,
         "tokens": run.tokens,
         "candidates": [
             _put_candidate(pack, f"runs/{number}/{place}.bin", saved) for place, saved in enumerate(run.candidates)
@@ -142,7 +144,8 @@ def _put_run(pack: zipfile.ZipFile, number: int, run: SavedRun) -> dict[str, Any
 def _put_candidate(pack: zipfile.ZipFile, entry: str, saved: SavedCandidate) -> dict[str, Any]:
     candidate = saved.candidate
     arrays = [candidate.tokens, candidate.token_log_likelihoods]
-    arrays += [*candidate.codes, *candidate.surprise, *candidate.guide_codes]
+    drawn = candidate.windows
+    arrays += [*(w.codes for w in drawn), *(w.surprise for w in drawn), *(w.guide_codes for w in drawn)]
     for patch in candidate.patches:
         arrays += [patch.pixels, patch.mask, *([] if patch.other is None else [patch.other])]
     pack.writestr(entry, b"".join(np.ascontiguousarray(a).tobytes() for a in arrays), zipfile.ZIP_DEFLATED, 1)
@@ -153,10 +156,10 @@ def _put_candidate(pack: zipfile.ZipFile, entry: str, saved: SavedCandidate) -> 
         "draft": candidate.draft,
         "starred": saved.starred,
         "applied": saved.applied,
-        "windows": [asdict(window) for window in candidate.windows],
-        "codes": len(candidate.codes),
-        "surprise": len(candidate.surprise),
-        "guide_codes": len(candidate.guide_codes),
+        "windows": [asdict(place) for place in candidate.places],
+        "codes": len(drawn),
+        "surprise": len(drawn),
+        "guide_codes": len(drawn),
         "patches": [_put_patch(patch) for patch in candidate.patches],
         "arrays": [{"kind": str(a.dtype), "shape": list(a.shape)} for a in arrays],
     }
@@ -281,7 +284,7 @@ class _Reader:
     def _run(self, number: int, run: dict[str, Any], shape: tuple[int, int]) -> SavedRun:
         known = {f.name for f in fields(SamplingSettings)}
         settings = SamplingSettings(**{key: value for key, value in run["settings"].items() if key in known})
-        if run["window"] not in ("auto", 256, 512, 1024) or run["kind"] not in ("full", "draft", "re-roll"):
+        if run["window"] not in ("auto", *WINDOWS) or run["kind"] not in ("full", "draft", "re-roll"):
             raise _Damaged("an unknown window or kind")
         before = self._bytes(f"runs/{number}/before.z", 100_000 + 2 * shape[0] * shape[1])
         unpacked(before, shape)
@@ -291,7 +294,7 @@ class _Reader:
             paint=self._map(f"runs/{number}/paint.png", shape),
             before=before,
             settings=settings,
-            window=run["window"],
+            window=None if run["window"] == "auto" else run["window"],
             tokens=int(run["tokens"]),
             candidates=tuple(
                 self._candidate(f"runs/{number}/{place}.bin", saved, shape)
@@ -308,18 +311,15 @@ class _Reader:
         tokens, likelihoods = take(2)
         codes, surprise, guide = (take(int(saved[key])) for key in ("codes", "surprise", "guide_codes"))
         patches = tuple(_patch(place, take) for place in saved["patches"])
-        windows = tuple(Window(*(int(w[key]) for key in ("x", "y", "side", "resolution"))) for w in saved["windows"])
+        places = [Window(*(int(w[key]) for key in ("x", "y", "side", "resolution"))) for w in saved["windows"]]
+        windows = tuple(starmap(DrawnWindow, zip(places, patches, codes, surprise, guide, strict=True)))
         candidate = Candidate(
             int(saved["index"]),
             int(saved["seed"]),
             tokens,
             likelihoods,
             float(saved["truncated_log_likelihood"]),
-            patches,
-            codes,
             windows,
-            surprise,
-            guide,
             bool(saved["draft"]),
         )
         _check_candidate(candidate, shape)
@@ -354,9 +354,8 @@ def _check_candidate(candidate: Candidate, shape: tuple[int, int]) -> None:
     good = candidate.tokens.dtype == np.int64 and candidate.tokens.ndim == 1
     good &= candidate.token_log_likelihoods.dtype == np.float64
     good &= candidate.tokens.shape == candidate.token_log_likelihoods.shape
-    parts = (candidate.windows, candidate.codes, candidate.surprise, candidate.guide_codes)
-    good &= len({len(part) for part in parts}) == 1
-    for window, codes, surprise, guide in zip(*parts, strict=False):
+    for drawn in candidate.windows:
+        window, codes, surprise, guide = drawn.place, drawn.codes, drawn.surprise, drawn.guide_codes
         good &= codes.ndim == 2 and codes.dtype == np.int64 and surprise.shape == codes.shape
         good &= surprise.dtype == np.float32 and guide.shape == (16, 16) and guide.dtype == np.int64
         good &= 0 < window.side <= 4 * max(shape) + 4096 and window.resolution in (256, 512, 1024)

@@ -23,7 +23,7 @@ from app.document.atoms import Layer
 from app.document.brush import Point
 from app.document.geometry import Rect
 from app.worker.jobs import Attention
-from models.request import Candidate, Window
+from models.candidate import Candidate, Window
 
 from . import decorations
 from .compare import CompareSlider

@@ -9,7 +9,7 @@ from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
 
 from app.document.brush import Point, snapped
 from app.document.geometry import Rect
-from models.request import Window
+from models.candidate import Window
 
 from . import theme
 from .footprint import grid_under, touched_outline

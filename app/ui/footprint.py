@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.document.brush import Point, snapped
+from models.candidate import Window
 from models.config import TOKEN_PIXELS
-from models.request import Window
 
 
 @dataclass(frozen=True)

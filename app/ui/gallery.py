@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.worker.jobs import JobState
-from models.request import Candidate
+from models.candidate import Candidate
 
 from .arrange import Order
 from .gallery_items import ENTRY_ROLE, CandidateDelegate, CandidateModel
@@ -40,7 +40,7 @@ REROLL_PERCENT = (10, 20, 40)
 
 def can_reroll(entry: Entry) -> bool:
     """Whether a version knows which of its tokens were unlikely (drafts are drawn in full first)."""
-    return bool(entry.candidate.surprise) and not entry.candidate.draft
+    return bool(entry.candidate.windows) and not entry.candidate.draft
 
 
 class Gallery(QWidget):

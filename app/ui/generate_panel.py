@@ -22,7 +22,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from models.request import USUAL, Reference, SamplingSettings, Window
+from models.candidate import Window
+from models.request import USUAL, Reference, SamplingSettings
 
 from .icons import icon
 from .queue_list import QueueList
@@ -195,13 +196,13 @@ class GeneratePanel(QWidget):
         chosen = self.window.currentData()
         self.window.blockSignals(True)
         self.window.clear()
-        self.window.addItem("Auto", "auto")
+        self.window.addItem("Auto", None)
         for side in resolutions:
             self.window.addItem(f"{side} px", side)
         self.window.setCurrentIndex(max(0, self.window.findData(chosen)))
         self.window.blockSignals(False)
 
-    def window_choice(self) -> str | int:
+    def window_choice(self) -> int | None:
         return self.window.currentData()
 
     def choose_window(self, window: int) -> None:

@@ -15,7 +15,7 @@ from app.worker.jobs import Attention, Found, Job, JobEnd, JobProgress, JobState
 from app.worker.tasks import TaskThread
 from models.config import GUIDE_RESOLUTION
 from models.errors import ScenebrushError
-from models.request import EditRequest, Reroll
+from models.request import FULL, Draft, EditRequest, InFull, Reroll
 
 from .canvas import Canvas
 from .gallery import Gallery
@@ -116,14 +116,12 @@ class GenerationController(QObject):
             self.message.emit(Kind.INFO, "Generating starts as soon as the labels of the photo are found.")
             return
         try:
-            request = document.request(
-                self._panel.take_settings(), self._panel.window_choice(), self._panel.reference
-            )
+            request = document.request(self._panel.take_settings(), self._panel.window_choice(), self._panel.reference)
         except ScenebrushError as error:
             self.message.emit(Kind.WARNING, str(error))
             return
         kind = RunKind.DRAFT if draft else RunKind.FULL
-        self._submit(replace(request, draft=draft), kind, self.planner.estimate.tokens)
+        self._submit(replace(request, way=Draft() if draft else FULL), kind, self.planner.estimate.tokens)
 
     def _on_labels(self) -> None:
         draft, self._held = self._held, None
@@ -138,8 +136,8 @@ class GenerationController(QObject):
         for run in list(self.runs):
             drafts = tuple(entry.candidate for entry in entries if entry in run.entries)
             if drafts:
-                tokens = sum(window.resolution**2 for window in drafts[0].windows) // GUIDE_RESOLUTION**2
-                request = replace(run.request_on(document), drafts=drafts)
+                tokens = sum(place.resolution**2 for place in drafts[0].places) // GUIDE_RESOLUTION**2
+                request = replace(run.request_on(document), way=InFull(drafts))
                 self._submit(request, RunKind.FULL, max(1, tokens) * len(drafts[0].tokens))
         for entry in entries:
             entry.ticked = False
@@ -167,9 +165,7 @@ class GenerationController(QObject):
         if run is None or document is None:
             return
         settings = replace(self._panel.take_settings(), outline=run.settings.outline)  # what is kept keeps its outline
-        request = replace(
-            run.request_on(document), settings=settings, reroll=reroll, reference=self._panel.reference
-        )
+        request = replace(run.request_on(document), settings=settings, way=reroll, reference=self._panel.reference)
         self._submit(request, RunKind.REROLL, sum(int(tokens.sum()) for tokens in reroll.tokens))
 
     def _submit(self, request: EditRequest, kind: RunKind, tokens: int) -> None:
@@ -204,7 +200,7 @@ class GenerationController(QObject):
         run = self._run_of(entry)
         if self._canvas.attention_shown:
             self._canvas.show_attention(None)
-        elif run is not None and document is not None and entry is not None and entry.candidate.guide_codes:
+        elif run is not None and document is not None and entry is not None and entry.candidate.windows:
             self._engine.explain(run.request_on(document), entry.candidate)
         else:
             self.message.emit(Kind.INFO, "Choose a version in the gallery first.")
@@ -327,7 +323,7 @@ class GenerationController(QObject):
         if remedy.cpu:
             self._engine.use_cpu()
             self.message.emit(Kind.INFO, "The CPU is used until Scenebrush is closed; the preferences can keep it so.")
-        kind = RunKind.DRAFT if request.draft else RunKind.REROLL if request.reroll is not None else RunKind.FULL
+        kind = RunKind.DRAFT if request.draft else RunKind.REROLL if isinstance(request.way, Reroll) else RunKind.FULL
         self._submit(request, kind, tokens)
 
     def _offer_best(self, run: Run) -> None:

@@ -8,7 +8,7 @@ from PySide6.QtGui import QColor, QFont, QImage, QLinearGradient, QPainter, QPen
 
 from app.document.brush import Point
 from app.worker.jobs import Attention
-from models.request import Candidate
+from models.candidate import Candidate
 
 from .images import argb_image, premultiplied
 from .view_transform import ViewTransform
@@ -27,10 +27,11 @@ def paint_surprise(
 
     All in device pixels; size: of the canvas.
     """
-    for window, surprise in zip(candidate.windows, candidate.surprise, strict=True):
+    for drawn in candidate.windows:
+        window = drawn.place
         first = view.to_device(Point(window.x, window.y))
         last = view.to_device(Point(window.x + window.side, window.y + window.side))
-        painter.drawImage(QRectF(QPointF(first.x, first.y), QPointF(last.x, last.y)), _image(surprise))
+        painter.drawImage(QRectF(QPointF(first.x, first.y), QPointF(last.x, last.y)), _image(drawn.surprise))
     _paint_scale(painter, size, ratio)
 
 
@@ -38,7 +39,7 @@ def paint_attention(
     painter: QPainter, attention: Attention, point: Point, view: ViewTransform, size: tuple[int, int], ratio: float
 ) -> bool:
     """Lay over the picture where the token at a photo point looked; False when no window holds the point."""
-    for window, seen in zip(attention.candidate.windows, attention.windows, strict=True):
+    for window, seen in zip(attention.candidate.places, attention.windows, strict=True):
         column, row = ((v - start) * _CELLS / window.side for v, start in ((point.x, window.x), (point.y, window.y)))
         if not (0 <= column < _CELLS and 0 <= row < _CELLS):
             continue

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from models.request import EditRequest, Window
+from models.candidate import Window
+from models.request import EditRequest, Full, InFull
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +30,12 @@ def remedies(
     result = []
     used = max((window.resolution for window in windows), default=0)
     smaller = max((side for side in resolutions if side < used), default=None)
-    free = not request.draft and not request.drafts and request.reroll is None  # the others keep to their windows
+    free = isinstance(request.way, Full)  # the others keep to their windows
     if free and smaller is not None:
         result.append(Remedy(f"Smaller window ({smaller} px)", replace(request, window=smaller), window=smaller))
     if request.count > 1:
-        one = replace(request, settings=replace(request.settings, samples=1), drafts=request.drafts[:1])
+        way = InFull(request.way.drafts[:1]) if isinstance(request.way, InFull) else request.way
+        one = replace(request, settings=replace(request.settings, samples=1), way=way)
         result.append(Remedy("One version", one, count=1))
     if can_use_cpu:
         result.append(Remedy("Use the CPU", request, cpu=True))

@@ -64,9 +64,9 @@ class Planner(QObject):
 
     def learn(self, run: Run, seconds: float) -> None:
         """Take the speed from a finished run: it tells more than the first measurement."""
-        windows = run.entries[0].candidate.windows if run.entries else ()
-        if windows:
-            self._speeds[max(w.resolution for w in windows)] = Speed(0.0, seconds / (run.tokens * run.count))
+        places = run.entries[0].candidate.places if run.entries else ()
+        if places:
+            self._speeds[max(place.resolution for place in places)] = Speed(0.0, seconds / (run.tokens * run.count))
             self._show()
 
     def _on_planned(self, estimate: Estimate, problem: str = "") -> None:

@@ -14,7 +14,8 @@ from app.document.document import Document
 from app.document.geometry import Rect
 from app.io.maps import packed, unpacked
 from app.worker.jobs import JobState
-from models.request import NOT_PAINTED, Candidate, EditRequest, Patch, Reference, SamplingSettings
+from models.candidate import Candidate, Patch
+from models.request import NOT_PAINTED, EditRequest, Reference, SamplingSettings
 
 from .tiles import reduced
 
@@ -65,7 +66,7 @@ class Run:
     entries: list[Entry] = field(default_factory=list)
     discarded: list[Entry] = field(default_factory=list)  # the last one last
     count: int = 0
-    window: str | int = "auto"
+    window: int | None = None
     before: bytes = b""
     kind: RunKind = RunKind.FULL
     previews: dict[int, np.ndarray] = field(default_factory=dict)

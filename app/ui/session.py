@@ -13,8 +13,9 @@ from app.document.atoms import Layer, Step
 from app.document.brush import MAX_BRUSH, Point
 from app.document.document import Document, Stroke
 from app.document.geometry import Rect
+from models.candidate import Candidate
 from models.config import LabelSet
-from models.request import NOT_PAINTED, Candidate
+from models.request import NOT_PAINTED
 
 UNDO_STEPS = 200
 LIGHTEST = 0.2  # share of the brush size that a pen without pressure paints with

@@ -14,9 +14,10 @@ from collections.abc import Callable
 import numpy as np
 from PySide6.QtCore import QObject, QThread, Signal
 
+from models.candidate import Candidate
 from models.config import GUIDE_RESOLUTION
 from models.errors import DeviceError, ScenebrushError
-from models.request import Cancelled, Candidate, EditRequest, PhotoColors, Progress, Reference
+from models.request import Cancelled, EditRequest, PhotoColors, Progress, Reference
 
 from .jobs import Attention, Engine, EngineInfo, Found, Job, JobEnd, JobProgress, JobState, Suggestion, frozen_candidate
 from .progress import ProgressMeter

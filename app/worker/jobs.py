@@ -9,8 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
+from models.candidate import Candidate, Window
 from models.config import LabelSet
-from models.request import CancelToken, Candidate, EditRequest, Progress, Speed, Window
+from models.request import CancelToken, EditRequest, Progress, Speed
 
 
 class Engine(Protocol):
@@ -23,9 +24,9 @@ class Engine(Protocol):
 
     def suggest_labels(self, photo: np.ndarray) -> np.ndarray: ...
 
-    def plan(self, paint: np.ndarray, window: str | int = "auto") -> tuple[Window, ...]: ...
+    def plan(self, paint: np.ndarray, window: int | None = None) -> tuple[Window, ...]: ...
 
-    def count_tokens(self, paint: np.ndarray, window: str | int = "auto") -> int: ...
+    def count_tokens(self, paint: np.ndarray, window: int | None = None) -> int: ...
 
     def attention(self, request: EditRequest, candidate: Candidate) -> tuple[np.ndarray, ...]: ...
 
@@ -116,9 +117,7 @@ class Attention:
 def frozen_candidate(candidate: Candidate) -> Candidate:
     """The same candidate with its arrays made read-only: both threads may read it for as long as they like."""
     arrays = [candidate.tokens, candidate.token_log_likelihoods]
-    arrays += [*candidate.codes, *candidate.surprise, *candidate.guide_codes]
-    for patch in candidate.patches:
-        arrays += [patch.pixels, patch.mask, *([] if patch.other is None else [patch.other])]
+    arrays += [array for window in candidate.windows for array in window.arrays]
     for array in arrays:
         array.setflags(write=False)
     return candidate

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..candidate import Candidate, DrawnWindow, Patch
 from ..config import TOKEN_PIXELS
 from ..errors import RequestError
-from ..request import NOT_PAINTED, Candidate, EditRequest, Patch
+from ..request import NOT_PAINTED, EditRequest, Reroll
 from .context import DrawnScene
 from .outline import natural_outline
 from .scene import Scene
@@ -27,11 +28,10 @@ def check(request: EditRequest, plan: Plan, labels: int) -> None:
                 f"{name}: label index {largest} is unknown to this checkpoint, which has "
                 f"{labels} labels (0 to {labels - 1}); see `main.py labels`"
             )
-    bases = [*request.drafts, *([] if request.reroll is None else [request.reroll.candidate])]
-    windows = tuple(planned.window for planned in plan.windows)
-    if any(base.windows != windows for base in bases):
+    places = tuple(planned.window for planned in plan.windows)
+    if any(base.places != places for base in request.bases):
         raise RequestError("the chosen candidate is of another edit; use one drawn for this paint and window")
-    if request.reroll is not None and request.reroll.candidate.draft:
+    if isinstance(request.way, Reroll) and request.way.candidate.draft:
         raise RequestError("a draft cannot be drawn again in part; draw it in full first")
 
 
@@ -49,17 +49,18 @@ def candidate_of(
 ) -> Candidate:
     """Row `row` of what was drawn, as candidate `index`."""
     parts = [d.drawn for d in drawn]
+    windows = []
+    for scene, one, pictures in zip(scenes, drawn, patches, strict=True):
+        surprise = scene.final.surprise(one.drawn.log_likelihoods[row])
+        codes, guide_codes = _square(one.drawn.codes[row]), _square(one.guide_codes[row])
+        windows.append(DrawnWindow(scene.planned.window, pictures[row], codes, surprise, guide_codes))
     return Candidate(
         index=index,
         seed=request.seed(index),
         tokens=torch.cat([d.tokens[row] for d in parts]).cpu().numpy(),
         token_log_likelihoods=torch.cat([d.log_likelihoods[row] for d in parts]).cpu().numpy(),
         truncated_log_likelihood=float(sum(d.truncated[row].sum() for d in parts)),
-        patches=tuple(window[row] for window in patches),
-        codes=tuple(_square(d.codes[row]) for d in parts),
-        windows=tuple(scene.planned.window for scene in scenes),
-        surprise=tuple(s.final.surprise(d.log_likelihoods[row]) for s, d in zip(scenes, parts, strict=True)),
-        guide_codes=tuple(_square(d.guide_codes[row]) for d in drawn),
+        windows=tuple(windows),
         draft=request.draft,
     )
 

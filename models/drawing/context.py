@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from ..request import CancelToken, Candidate, EditRequest, Patch, Progress
+from ..candidate import Candidate, Patch
+from ..request import CancelToken, EditRequest, Progress
 from .sampling import Drawn
 from .scene import Level, Scene
 from .windows import Plan

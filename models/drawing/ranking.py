@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..candidate import Candidate
 from ..grid import TokenGrid
 from ..networks.transformer import Transformer, Visible
-from ..request import Candidate
 
 
 def rank(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -14,7 +14,7 @@ from ..config import GUIDE_RESOLUTION, Semantics
 from ..device import DeviceChoice
 from ..grid import TokenGrid
 from ..networks.assembly import Networks
-from ..request import NOT_PAINTED, EditRequest
+from ..request import NOT_PAINTED, EditRequest, Reroll
 from .masks import encoder_mask, one_hot, shrink_any, to_picture, token_mask
 from .windows import PlannedWindow, cut, scale_labels, scale_photo
 
@@ -103,9 +103,9 @@ class SceneEncoder:
         if resolution > GUIDE_RESOLUTION and self.networks.transformer is not None and not request.draft:
             high = self._level(photo, labels, before, painted, resolution)
         low = self._level(photo, labels, before, painted, GUIDE_RESOLUTION)
-        if request.reroll is None:
+        if not isinstance(request.way, Reroll):
             return Scene(planned, number, low, high)
-        codes, tokens = request.reroll.candidate.codes[number], request.reroll.tokens[number]
+        codes, tokens = request.way.candidate.windows[number].codes, request.way.tokens[number]
         if high is None:
             return Scene(planned, number, low.redrawing(codes, tokens), None)
         return Scene(planned, number, low, high.redrawing(codes, tokens))

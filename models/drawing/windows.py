@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..request import NOT_PAINTED, Window
+from ..candidate import Window
+from ..request import NOT_PAINTED
 from .outline import Outline
 
 CONTEXT = 4 / 3  # a window is at least this much wider than the edit
@@ -87,16 +88,16 @@ class Plan:
         return np.isin(self.components[region.rows, region.columns], planned.components)
 
 
-def plan_windows(paint: np.ndarray, window: str | int, resolutions: Sequence[int]) -> Plan:
+def plan_windows(paint: np.ndarray, window: int | None, resolutions: Sequence[int]) -> Plan:
     """Plan the windows of an edit.
 
-    paint: (H, W) uint8, NOT_PAINTED where nothing is to change. window: "auto" takes the smallest of
+    paint: (H, W) uint8, NOT_PAINTED where nothing is to change. window: None takes the smallest of
     `resolutions` that holds the edit with context at the photo's own scale; a number is used as it is.
     """
     height, width = paint.shape
     painted = (paint != NOT_PAINTED).astype(np.uint8)
     count, components, stats, _ = cv2.connectedComponentsWithStats(painted, connectivity=8)
-    sizes = sorted(resolutions) if window == "auto" else [int(window)]
+    sizes = sorted(resolutions) if window is None else [window]
     groups: list[tuple[Box, list[int]]] = []
     for number in range(1, count):
         left, top, w, h = (int(v) for v in stats[number, :4])

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..candidate import Patch
 from ..config import TOKEN_PIXELS, Semantics
 from ..drawing.context import Watch
 from ..drawing.masks import to_pixels
 from ..drawing.picture import PictureDecoder
 from ..drawing.scene import Level, Scene
 from ..drawing.windows import Plan, drawn_part, place_back
-from ..request import EditRequest, Patch, Progress
+from ..request import EditRequest, Progress
 from ..texture.maker import TextureMaker
 from ..texture.stage import DrawnArea
 from .blend import BLEND_MARGIN, blend

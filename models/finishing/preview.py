@@ -8,8 +8,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from ..candidate import Patch, Window
 from ..drawing.windows import Box, place_back
-from ..request import Patch, Window
 
 FIRST = 1.5  # seconds until the first preview, and at least between two
 

@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import torch
 
+from ..candidate import Patch, Window
 from ..drawing.scene import Scene
 from ..drawing.windows import Box
 from ..finishing.blend import blend
-from ..request import NOT_PAINTED, EditRequest, Patch, Reference, Window
+from ..request import NOT_PAINTED, EditRequest, Reference, Reroll
 from .exemplars import Exemplar
 from .sources import own_mask, to_lab
 from .stage import DrawnArea, Scenery, Textured, TextureStage
@@ -51,14 +52,14 @@ class TextureMaker:
         """
         original = self.request.photo[region.rows, region.columns]
         paint = self.request.paint[region.rows, region.columns]
-        reroll, base, edited = self.request.reroll, None, drawn.edited
-        if reroll is not None:  # only what is drawn again is made anew, beside what is kept
+        reroll, base, edited = self.request.way, None, drawn.edited
+        if isinstance(reroll, Reroll):  # only what is drawn again is made anew, beside what is kept
             base = reroll.candidate.patches[scene.number].pixels
             edited = edited & _token_area(reroll.tokens[scene.number], scene.planned.window, region)
         plan = drawn.plan if self.request.colors is None else self.request.colors.convert(drawn.plan)
         whole = replace(drawn, plan=plan, paint=paint, edited=edited)
         made = self._made(whole, region, base, seed * 64 + scene.number, check)
-        kept = () if reroll is None else reroll.candidate.patches[scene.number].textured
+        kept = reroll.candidate.patches[scene.number].textured if isinstance(reroll, Reroll) else ()
         if not made.labels and not kept:
             return patch
         picture = made.picture if self.request.colors is None else self.request.colors.restore(made.picture)

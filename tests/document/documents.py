@@ -8,7 +8,8 @@ import numpy as np
 
 from app.document.document import Document
 from app.io.photo import Photo
-from models.request import NOT_PAINTED, Candidate, Patch
+from models.candidate import Candidate, DrawnWindow, Patch, Window
+from models.request import NOT_PAINTED
 
 
 def make_photo(width: int = 40, height: int = 30, seed: int = 0) -> Photo:
@@ -27,7 +28,9 @@ def make_candidate(document: Document, paint: np.ndarray, seed: int = 0) -> Cand
     mask = paint != NOT_PAINTED
     pixels = np.where(mask[..., None], drawn, document.picture)
     tokens = np.arange(3)
-    return Candidate(0, seed, tokens, -np.ones(3), -3.0, (Patch(0, 0, pixels, mask),), (tokens,))
+    codes = np.zeros((16, 16), np.int64)
+    window = DrawnWindow(Window(0, 0, 256, 256), Patch(0, 0, pixels, mask), codes, codes.astype(np.float32), codes)
+    return Candidate(0, seed, tokens, -np.ones(3), -3.0, (window,))
 
 
 def state_of(document: Document) -> tuple[bytes, ...]:

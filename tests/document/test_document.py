@@ -157,9 +157,9 @@ def test_that_a_suggestion_never_replaces_the_users_own_labels() -> None:
 def test_that_a_request_is_a_snapshot() -> None:
     document = make_document()
     with pytest.raises(RequestError):
-        document.request(SamplingSettings(), "auto")
+        document.request(SamplingSettings(), None)
     paint(document, 12, 12)
-    request = document.request(SamplingSettings(), "auto")
+    request = document.request(SamplingSettings(), None)
     before = request.paint.copy()
     paint(document, 25, 20, label=2)
     asked = document.paint.copy()

@@ -9,7 +9,8 @@ from PIL import Image
 
 from app.io.maps import packed
 from app.io.project import ProjectData, SavedCandidate, SavedRun
-from models.request import NOT_PAINTED, Candidate, Patch, SamplingSettings, Window
+from models.candidate import Candidate, DrawnWindow, Patch, Window
+from models.request import NOT_PAINTED, SamplingSettings
 
 HEIGHT, WIDTH = 40, 60
 
@@ -32,11 +33,15 @@ def candidate(seed: int = 0) -> Candidate:
         tokens=rng.integers(0, 1024, 4),
         token_log_likelihoods=-rng.random(4),
         truncated_log_likelihood=-1.5,
-        patches=(_patch(rng.integers(0, 256, (10, 12, 3), np.uint8), mask, textured=seed == 0),),
-        codes=(rng.integers(0, 1024, (16, 16)),),
-        windows=(Window(-98, -108, 256, 256),),
-        surprise=(surprise,),
-        guide_codes=(rng.integers(0, 1024, (16, 16)),),
+        windows=(
+            DrawnWindow(
+                Window(-98, -108, 256, 256),
+                _patch(rng.integers(0, 256, (10, 12, 3), np.uint8), mask, textured=seed == 0),
+                rng.integers(0, 1024, (16, 16)),
+                surprise,
+                rng.integers(0, 1024, (16, 16)),
+            ),
+        ),
         draft=bool(seed % 2),
     )
 

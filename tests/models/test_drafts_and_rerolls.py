@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from models.candidate import Candidate
 from models.drawing.guiding import attention_rollout
 from models.drawing.ranking import rank
 from models.drawing.steering import Sketch, Steering, code_colors
 from models.editor import SceneEditor
 from models.errors import RequestError
 from models.networks.vqgan import VQGAN
-from models.request import NOT_PAINTED, Candidate, EditRequest, Progress, Reroll, SamplingSettings
+from models.request import NOT_PAINTED, Draft, EditRequest, InFull, Progress, Reroll, SamplingSettings
 from tests.helpers import CODES, box_paint, some_labels, some_photo, tiny_editor
 
 SIZE = 540
@@ -42,12 +43,12 @@ def same(one: Candidate, other: Candidate) -> bool:
 
 
 def test_that_a_draft_is_drawn_by_the_guide_alone_and_keeps_unpainted_pixels() -> None:
-    edit = request(draft=True)
+    edit = request(way=Draft())
     stages = []
     drafts = list(engine().run(edit, progress=lambda step: stages.append(step.stage)))
     assert "sga" not in stages
     for draft in drafts:
-        assert draft.draft and draft.codes[0].shape == (16, 16)
+        assert draft.draft and draft.windows[0].codes.shape == (16, 16)
         picture = draft.apply(edit.photo)
         unpainted = edit.paint == NOT_PAINTED
         assert np.array_equal(picture[unpainted], edit.photo[unpainted])
@@ -56,8 +57,8 @@ def test_that_a_draft_is_drawn_by_the_guide_alone_and_keeps_unpainted_pixels() -
 
 @pytest.mark.parametrize("window", [256, 512])
 def test_that_a_chosen_draft_in_full_is_the_candidate_of_its_seed(window: int) -> None:
-    drafts = list(engine().run(request(window, draft=True)))
-    full = list(engine().run(request(window, drafts=(drafts[1],))))
+    drafts = list(engine().run(request(window, way=Draft())))
+    full = list(engine().run(request(window, way=InFull((drafts[1],)))))
     assert len(full) == 1 and full[0].seed == drafts[1].seed and not full[0].draft
     assert same(full[0], drawn(window)[1])
     assert np.allclose(full[0].token_log_likelihoods, drawn(window)[1].token_log_likelihoods, rtol=1e-4)
@@ -65,7 +66,7 @@ def test_that_a_chosen_draft_in_full_is_the_candidate_of_its_seed(window: int) -
 
 def test_that_the_surprise_map_holds_each_tokens_own_likelihood() -> None:
     for candidate in drawn():
-        surprise = candidate.surprise[0]
+        surprise = candidate.windows[0].surprise
         assert surprise.shape == (32, 32)
         assert np.isfinite(surprise).sum() == len(candidate.tokens)
         assert np.isclose(np.nansum(surprise), -candidate.log_likelihood, rtol=1e-5)
@@ -74,40 +75,41 @@ def test_that_the_surprise_map_holds_each_tokens_own_likelihood() -> None:
 @pytest.mark.parametrize("window", [256, 512])
 def test_that_a_reroll_changes_the_chosen_tokens_only(window: int) -> None:
     base = drawn(window)[0]
-    surprise = base.surprise[0]
+    surprise = base.windows[0].surprise
     worst = surprise >= np.nanquantile(surprise, 0.7)
-    again = list(engine().run(request(window, reroll=Reroll(base, (worst,)), settings=SamplingSettings(3, seed=77))))
+    again = list(engine().run(request(window, way=Reroll(base, (worst,)), settings=SamplingSettings(3, seed=77))))
     assert len(again) == 3
     for candidate in again:
-        assert np.array_equal(candidate.codes[0][~worst], base.codes[0][~worst])
+        assert np.array_equal(candidate.windows[0].codes[~worst], base.windows[0].codes[~worst])
         assert len(candidate.tokens) == len(base.tokens)
-        assert candidate.windows == base.windows
-    assert any(not np.array_equal(c.codes[0], base.codes[0]) for c in again)
+        assert candidate.places == base.places
+    assert any(not np.array_equal(c.windows[0].codes, base.windows[0].codes) for c in again)
 
 
 @pytest.mark.parametrize("window", [256, 512])
 def test_that_a_rerolled_candidate_is_scored_as_a_whole(window: int) -> None:
     """Forcing the same tokens in one go gives the same joint likelihood, so that both rank alike."""
     base = drawn(window)[0]
-    worst = base.surprise[0] >= np.nanquantile(base.surprise[0], 0.999)  # one token, drawn greedily from few
+    surprise = base.windows[0].surprise
+    worst = surprise >= np.nanquantile(surprise, 0.999)  # one token, drawn greedily from few
     settings = SamplingSettings(1, seed=base.seed, top_k=CODES)
-    for candidate in engine().run(request(window, settings, reroll=Reroll(base, (worst,)))):
-        unchanged = np.array_equal(candidate.codes[0], base.codes[0])
+    for candidate in engine().run(request(window, settings, way=Reroll(base, (worst,)))):
+        unchanged = np.array_equal(candidate.windows[0].codes, base.windows[0].codes)
         assert unchanged == np.isclose(candidate.log_likelihood, base.log_likelihood, rtol=1e-5)
-        assert np.isclose(np.nansum(candidate.surprise[0]), -candidate.log_likelihood, rtol=1e-5)
+        assert np.isclose(np.nansum(candidate.windows[0].surprise), -candidate.log_likelihood, rtol=1e-5)
 
 
 def test_that_a_reroll_of_another_edit_is_refused() -> None:
     base = drawn(512)[0]
-    tokens = (np.isfinite(base.surprise[0]),)
+    tokens = (np.isfinite(base.windows[0].surprise),)
     with pytest.raises(RequestError, match="another edit"):
-        list(engine().run(request(256, reroll=Reroll(base, tokens))))
+        list(engine().run(request(256, way=Reroll(base, tokens))))
     with pytest.raises(RequestError, match="no drawn token"):
         Reroll(base, (np.zeros((32, 32), bool),))
     with pytest.raises(RequestError, match="another edit"):
         Reroll(base, (np.ones((16, 16), bool),))
-    with pytest.raises(RequestError, match="exclude each other"):
-        request(drafts=drawn(), draft=True)
+    with pytest.raises(RequestError, match="no draft is chosen"):
+        InFull(())
 
 
 def test_that_a_sketch_of_every_candidate_is_shown_before_the_full_drawing() -> None:
@@ -128,14 +130,15 @@ def test_that_steering_changes_the_drawing_but_ranks_by_the_model_alone(window: 
     plain = drawn(window)
     assert not all(same(a, b) for a, b in zip(steered, plain, strict=True))
     one = steered[0]
-    some = np.isfinite(one.surprise[0]) & (np.indices(one.surprise[0].shape).sum(0) % 7 == 0)
-    again = next(engine().run(request(window, SamplingSettings(1, seed=9), reroll=Reroll(one, (some,)))))
-    known = ~some & np.isfinite(one.surprise[0])
-    first = np.argmax(some.ravel() & np.isfinite(one.surprise[0]).ravel())
+    surprise = one.windows[0].surprise
+    some = np.isfinite(surprise) & (np.indices(surprise.shape).sum(0) % 7 == 0)
+    again = next(engine().run(request(window, SamplingSettings(1, seed=9), way=Reroll(one, (some,)))))
+    known = ~some & np.isfinite(surprise)
+    first = np.argmax(some.ravel() & np.isfinite(surprise).ravel())
     before = known.ravel() & (np.arange(known.size) < first)
     if window == 256:  # raster order is drawing order: tokens before the first redrawn one keep their likelihood
         assert before.any()
-        assert np.allclose(again.surprise[0].ravel()[before], one.surprise[0].ravel()[before], rtol=1e-3)
+        assert np.allclose(again.windows[0].surprise.ravel()[before], surprise.ravel()[before], rtol=1e-3)
     assert rank(steered)[0].log_likelihood == max(c.log_likelihood for c in steered)
 
 
@@ -204,18 +207,18 @@ def test_that_the_encoder_is_paid_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return encode(self, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(VQGAN, "encode", counted)
-    drafts = list(editor.run(request(draft=True)))
+    drafts = list(editor.run(request(way=Draft())))
     assert calls
     first = len(calls)
-    (full,) = editor.run(request(drafts=(drafts[0],)))
+    (full,) = editor.run(request(way=InFull((drafts[0],))))
     assert len(calls) == 2 * first, "only the finer level was new"
-    list(editor.run(request(reroll=Reroll.worst(full, 0.2))))
+    list(editor.run(request(way=Reroll.worst(full, 0.2))))
     editor.attention(request(), full)
     list(editor.run(request(settings=SamplingSettings(samples=1, seed=9))))
     assert len(calls) == 2 * first
     other = request()
     other.photo[210, 230] ^= 1
-    list(editor.run(EditRequest(other.photo, other.labels, other.paint, other.settings, 512, draft=True)))
+    list(editor.run(EditRequest(other.photo, other.labels, other.paint, other.settings, 512, way=Draft())))
     assert len(calls) > 2 * first, "another photo is encoded"
 
 

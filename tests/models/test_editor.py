@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from models import device
+from models.candidate import Candidate
 from models.config import Semantics
 from models.drawing import sampling
 from models.drawing.samplers import asset as module
@@ -20,15 +21,7 @@ from models.editor import BATCH, SceneEditor
 from models.errors import DeviceError, RequestError
 from models.finishing import finish
 from models.networks.vqgan import VQGAN
-from models.request import (
-    NOT_PAINTED,
-    Cancelled,
-    CancelToken,
-    Candidate,
-    EditRequest,
-    Progress,
-    SamplingSettings,
-)
+from models.request import NOT_PAINTED, Cancelled, CancelToken, EditRequest, Progress, SamplingSettings
 from tests.helpers import (
     CODES,
     LABELS,
@@ -47,7 +40,7 @@ def engine(semantics: Semantics = Semantics.CLEAN) -> SceneEditor:
 
 
 def request(
-    paint: np.ndarray, window: str | int = "auto", photo: np.ndarray | None = None, **settings: Any
+    paint: np.ndarray, window: int | None = None, photo: np.ndarray | None = None, **settings: Any
 ) -> EditRequest:
     height, width = paint.shape
     photo = some_photo(height, width) if photo is None else photo
@@ -97,7 +90,8 @@ def check(editor: SceneEditor, edit: EditRequest, candidates: list[Candidate]) -
         assert candidate.tokens.dtype == np.int64 and np.isin(candidate.tokens, np.arange(CODES)).all()
         assert np.isfinite(candidate.token_log_likelihoods).all() and (candidate.token_log_likelihoods <= 0).all()
         assert candidate.truncated_log_likelihood >= candidate.log_likelihood - 1e-6 or settings.temperature != 1
-        assert [c.shape for c in candidate.codes] == [(w.resolution // 16,) * 2 for w in windows]
+        assert candidate.places == windows
+        assert [w.codes.shape for w in candidate.windows] == [(w.resolution // 16,) * 2 for w in windows]
         result = candidate.apply(edit.photo)
         assert result.shape == edit.photo.shape and result.dtype == np.uint8
         assert np.array_equal(result[~painted], edit.photo[~painted])
@@ -159,18 +153,18 @@ def test_that_islands_far_apart_are_drawn_in_windows_of_their_own() -> None:
     assert len(engine().plan(paint)) == 2
     candidates = list(engine().run(edit))
     check(engine(), edit, candidates)
-    assert len(candidates[0].patches) == len(candidates[0].codes) == 2
-    masks = [code.size for code in candidates[0].codes]
+    masks = [window.codes.size for window in candidates[0].windows]
+    assert len(masks) == 2
     assert masks == [256, 256]
 
 
 @pytest.mark.parametrize(
     ("size", "box", "window"),
     [
-        ((300, 320), (101, 37, 150, 170), "auto"),
+        ((300, 320), (101, 37, 150, 170), None),
         ((530, 600), (203, 99, 277, 333), 512),
-        ((430, 700), (40, 20, 402, 655), "auto"),  # scaled down
-        ((90, 75), (20, 10, 61, 33), "auto"),  # mirrored beyond the photo
+        ((430, 700), (40, 20, 402, 655), None),  # scaled down
+        ((90, 75), (20, 10, 61, 33), None),  # mirrored beyond the photo
     ],
 )
 def test_that_what_lies_under_the_paint_has_no_influence(
@@ -363,7 +357,7 @@ def test_that_a_window_larger_than_the_model_draws_is_generated_at_its_size(box:
     except RequestError as error:
         assert "512" in str(error)
         return
-    (window,), (codes,) = editor.plan(edit.paint, 512), candidate.codes
+    (window,), (codes,) = editor.plan(edit.paint, 512), (w.codes for w in candidate.windows)
     assert codes.shape[0] * 16 == window.resolution
     check(editor, edit, [candidate])
 

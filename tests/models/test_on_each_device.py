@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.candidate import Candidate
 from models.checkpoints.read import default_checkpoint_folder
 from models.drawing.guiding import guide_block_lists
 from models.drawing.ranking import rank, score
@@ -19,7 +20,7 @@ from models.editor import SceneEditor
 from models.errors import DeviceError
 from models.networks.transformer import Visible
 from models.opening import open_editor
-from models.request import NOT_PAINTED, Candidate, EditRequest, Progress, Reroll, SamplingSettings
+from models.request import NOT_PAINTED, Draft, EditRequest, InFull, Progress, Reroll, SamplingSettings
 from models.training.precision import Precision
 from tests.helpers import box_paint, some_labels, some_photo, tiny_editor
 
@@ -60,19 +61,19 @@ def test_that_seeds_rank_and_unpainted_pixels_hold(device: str, window: int) -> 
 
 def test_that_a_draft_at_256_is_drawn_in_full_as_it_was(device: str) -> None:
     engine = tiny_editor(device=device)
-    drafts = list(engine.run(edit(256, draft=True)))
-    (full,) = engine.run(edit(256, drafts=(drafts[1],)))
+    drafts = list(engine.run(edit(256, way=Draft())))
+    (full,) = engine.run(edit(256, way=InFull((drafts[1],))))
     assert np.array_equal(full.tokens, drafts[1].tokens)
 
 
 def test_that_drafts_rerolls_previews_and_attention_run(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.finishing.preview.FIRST", 0.0)
     engine = tiny_editor(device=device)
-    drafts = list(engine.run(edit(draft=True)))
+    drafts = list(engine.run(edit(way=Draft())))
     steps: list[Progress] = []
-    (full,) = engine.run(edit(drafts=(drafts[0],)), None, steps.append, 1000.0)
+    (full,) = engine.run(edit(way=InFull((drafts[0],))), None, steps.append, 1000.0)
     assert any(step.previews for step in steps if step.stage == "sga")
-    again = list(engine.run(edit(reroll=Reroll.worst(full, 0.2))))
+    again = list(engine.run(edit(way=Reroll.worst(full, 0.2))))
     assert all(unpainted_is_kept(edit(), candidate) for candidate in [full, *again])
     assert engine.attention(edit(), full)[0].shape == (256, 256)
 
@@ -85,7 +86,7 @@ def test_that_a_rescore_is_what_was_drawn(device: str) -> None:
     model = engine.networks.guiding_transformer
     plain = EditRequest(request.photo, request.labels, request.paint, SamplingSettings(2, seed=3), 256)
     for candidate in engine.run(plain):
-        codes = torch.from_numpy(candidate.codes[0].reshape(1, -1).copy()).to(level.codes.device)
+        codes = torch.from_numpy(candidate.windows[0].codes.reshape(1, -1).copy()).to(level.codes.device)
         encoded = known_condition(engine.device, model, level, None, level.condition)
         with engine.device.autocast():
             again = float(score(model, encoded, codes, level.edit, level.grid).sum())
@@ -111,10 +112,10 @@ def _nats(engine: SceneEditor, request: EditRequest, candidate: Candidate) -> fl
     sga, guide = engine.networks.transformer, engine.networks.guiding_transformer
     assert sga is not None
 
-    sketch = torch.from_numpy(candidate.guide_codes[0].reshape(1, -1).copy()).to(low.codes.device)
+    sketch = torch.from_numpy(candidate.windows[0].guide_codes.reshape(1, -1).copy()).to(low.codes.device)
     lists = guide_block_lists(guide, sketch, low.edit, low.condition, sga.config.top_k_blocks, engine.semantics)
     visible = Visible.of(lists)
-    codes = torch.from_numpy(candidate.codes[0].reshape(1, -1).copy()).to(level.codes.device)
+    codes = torch.from_numpy(candidate.windows[0].codes.reshape(1, -1).copy()).to(level.codes.device)
     encoded = known_condition(engine.device, sga, level, visible, level.condition)
     with engine.device.autocast():
         return -float(score(sga, encoded, codes, level.edit, level.grid, visible).mean())

@@ -8,13 +8,14 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
+from models.candidate import Candidate
 from models.editor import SceneEditor
 from models.errors import RequestError
 from models.request import (
     NOT_PAINTED,
     Cancelled,
     CancelToken,
-    Candidate,
+    Draft,
     EditRequest,
     Progress,
     Reference,
@@ -89,7 +90,7 @@ def test_that_the_same_seed_gives_the_same_pixels_again() -> None:
 
 
 def test_that_drafts_and_previews_are_as_drawn() -> None:
-    assert not any(candidate.textured for candidate in engine().run(request("auto", draft=True)))
+    assert not any(candidate.textured for candidate in engine().run(request("auto", way=Draft())))
 
 
 def test_that_a_label_without_material_stays_as_drawn() -> None:
@@ -101,10 +102,10 @@ def test_that_a_label_without_material_stays_as_drawn() -> None:
 
 def test_that_a_part_drawn_again_keeps_the_rest_of_the_texture() -> None:
     base = drawn("photo")[0]
-    tokens = np.zeros(base.surprise[0].shape, bool)
-    known = np.argwhere(np.isfinite(base.surprise[0]))
+    tokens = np.zeros(base.windows[0].surprise.shape, bool)
+    known = np.argwhere(np.isfinite(base.windows[0].surprise))
     tokens[tuple(known[len(known) // 2])] = True
-    edit = request("photo", reroll=Reroll(base, (tokens,)))
+    edit = request("photo", way=Reroll(base, (tokens,)))
     for again in engine().run(edit):
         new, old = again.patches[0], base.patches[0]
         differs = (new.pixels != old.pixels).any(2)

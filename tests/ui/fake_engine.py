@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from models.candidate import Candidate, DrawnWindow, Patch, Window
 from models.config import Label, LabelSet
 from models.errors import DeviceError
-from models.request import NOT_PAINTED, CancelToken, Candidate, EditRequest, Patch, Progress, Speed, Window
+from models.request import NOT_PAINTED, CancelToken, EditRequest, Progress, Speed
 
 LABELS = LabelSet(
     "landscape-20",
@@ -64,12 +65,12 @@ class FakeEngine:
         labels[: photo.shape[0] // 2] = 1
         return labels
 
-    def plan(self, paint: np.ndarray, window: str | int = "auto") -> tuple[Window, ...]:
+    def plan(self, paint: np.ndarray, window: int | None = None) -> tuple[Window, ...]:
         rows, columns = np.nonzero(paint != NOT_PAINTED)
         if len(rows) == 0:
             return ()
         extent = max(np.ptp(rows), np.ptp(columns)) + 1
-        side = int(window) if window != "auto" else next((s for s in self.resolutions if s >= 1.4 * extent), 1024)
+        side = window if window is not None else next((s for s in self.resolutions if s >= 1.4 * extent), 1024)
         photo_side = max(side, int(extent * 1.2))
         x, y = (
             int(min(max(0, (np.max(v) + np.min(v)) // 2 - photo_side // 2), max(0, size - photo_side)))
@@ -77,7 +78,7 @@ class FakeEngine:
         )
         return (Window(x, y, photo_side, side),)
 
-    def count_tokens(self, paint: np.ndarray, window: str | int = "auto") -> int:
+    def count_tokens(self, paint: np.ndarray, window: int | None = None) -> int:
         total = 0
         for w in self.plan(paint, window):
             part = paint[max(0, w.y) : w.y + w.side, max(0, w.x) : w.x + w.side] != NOT_PAINTED
@@ -130,24 +131,22 @@ class FakeEngine:
         likelihoods = -rng.uniform(3.5, 6.5) - rng.random(len(tokens))
         windows, rng = self.plan(request.paint, request.window), np.random.default_rng(seed)
         sides = [(256 if request.draft else w.resolution) // 16 for w in windows]
-        surprise = []
-        for w, side in zip(windows, sides, strict=True):
+        drawn = []
+        for w, side, patch in zip(windows, sides, patches, strict=True):
             part = np.zeros((w.side, w.side), np.float32)
             inside = request.paint[max(0, w.y) : w.y + w.side, max(0, w.x) : w.x + w.side] != NOT_PAINTED
             part[: inside.shape[0], : inside.shape[1]] = inside
             cells = cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA) > 0
-            surprise.append(np.where(cells, rng.uniform(0, 9, (side, side)), np.nan).astype(np.float32))
+            surprise = np.where(cells, rng.uniform(0, 9, (side, side)), np.nan).astype(np.float32)
+            codes, guide_codes = np.zeros((side, side), np.int64), np.zeros((16, 16), np.int64)
+            drawn.append(DrawnWindow(w, patch, codes, surprise, guide_codes))
         return Candidate(
             k,
             seed,
             tokens,
             likelihoods,
             float(likelihoods.sum()) * 0.9,
-            tuple(patches),
-            tuple(np.zeros((side, side), np.int64) for side in sides),
-            windows,
-            tuple(surprise),
-            tuple(np.zeros((16, 16), np.int64) for _ in windows),
+            tuple(drawn),
             request.draft,
         )
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from app.document.brush import Point, capsule, snapped
 from app.document.geometry import Rect
 from app.ui.footprint import TokenGrid, grid_under, touched_outline
-from models.request import Window
+from models.candidate import Window
 
 
 @given(st.floats(60, 200), st.floats(60, 200), st.integers(1, 90), st.integers(0, 15), st.integers(0, 15))

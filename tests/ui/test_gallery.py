@@ -11,8 +11,9 @@ from app.ui.arrange import ALIKE, Order, arranged
 from app.ui.gallery_items import frame_of, mark_box
 from app.ui.main_window import MainWindow
 from app.ui.runs import Entry, RunKind
+from models.candidate import Candidate, DrawnWindow, Patch, Window
 from models.errors import RequestError
-from models.request import NOT_PAINTED, Candidate, Reroll, Window
+from models.request import NOT_PAINTED, Reroll
 from tests.ui.fake_engine import FakeEngine
 from tests.ui.test_generating import finished, paint_and_generate
 from tests.ui.window_fixtures import WAIT, drag
@@ -20,7 +21,7 @@ from tests.ui.window_fixtures import WAIT, drag
 
 def entry(index: int, likelihood: float, gray: int) -> Entry:
     tokens = np.zeros(4, np.int64)
-    candidate = Candidate(index, index, tokens, np.full(4, likelihood / 4), likelihood, (), ())
+    candidate = Candidate(index, index, tokens, np.full(4, likelihood / 4), likelihood, ())
     return Entry(candidate, np.full((30, 40, 3), gray, np.uint8))
 
 
@@ -167,12 +168,12 @@ def test_that_the_unlikely_part_is_drawn_again_as_a_run_of_its_own(open_window, 
     window.gallery.choose(base.candidate)
     QTest.keyClick(window, Qt.Key.Key_R)
     qtbot.waitUntil(lambda: len(window.generation.runs) == 2 and finished(window), timeout=WAIT)
-    asked = engine.runs[-1].reroll
+    asked = engine.runs[-1].way
     assert asked.candidate is base.candidate
-    drawn = np.isfinite(base.candidate.surprise[0])
+    drawn = np.isfinite(base.candidate.windows[0].surprise)
     assert asked.tokens[0].sum() == max(1, round(0.2 * drawn.sum()))
-    kept = base.candidate.surprise[0][drawn & ~asked.tokens[0]]
-    assert base.candidate.surprise[0][asked.tokens[0]].min() >= kept.max()
+    kept = base.candidate.windows[0].surprise[drawn & ~asked.tokens[0]]
+    assert base.candidate.windows[0].surprise[asked.tokens[0]].min() >= kept.max()
     assert "drawn again in part" in window.gallery._facts.text()
     assert window.generation.runs[0].entries[1] is base, "the version it came from stays"
 
@@ -186,8 +187,8 @@ def test_that_an_outlined_patch_is_drawn_again(open_window, photo_file, qtbot) -
     window.grab()
     drag(window.canvas, (90, 90), (140, 90), (140, 130), (90, 130))
     qtbot.waitUntil(lambda: len(window.generation.runs) == 2 and finished(window), timeout=WAIT)
-    tokens = engine.runs[-1].reroll.tokens[0]
-    assert 0 < tokens.sum() < np.isfinite(engine.runs[-1].reroll.candidate.surprise[0]).sum()
+    tokens = engine.runs[-1].way.tokens[0]
+    assert 0 < tokens.sum() < np.isfinite(engine.runs[-1].way.candidate.windows[0].surprise).sum()
     assert np.array_equal(window.session.document.paint, paint), "outlining paints nothing"
 
 
@@ -204,7 +205,9 @@ def test_that_tokens_are_found_under_a_region() -> None:
     surprise = np.full((16, 16), np.nan, np.float32)
     surprise[4:8, 4:8] = np.arange(16).reshape(4, 4)
     tokens = np.zeros(16, np.int64)
-    candidate = Candidate(0, 0, tokens, -np.arange(16.0), 0.0, (), (), (Window(-16, 32, 256, 256),), (surprise,))
+    codes, patch = np.zeros((16, 16), np.int64), Patch(0, 0, np.zeros((0, 0, 3), np.uint8), np.zeros((0, 0), bool))
+    drawn = DrawnWindow(Window(-16, 32, 256, 256), patch, codes, surprise, codes)
+    candidate = Candidate(0, 0, tokens, -np.arange(16.0), 0.0, (drawn,))
     region = np.zeros((400, 400), bool)
     region[32 + 64 : 32 + 80, 48:50] = True  # row 4, column (48 + 16) / 16 = 4
     assert np.argwhere(Reroll.inside(candidate, region).tokens[0]).tolist() == [[4, 4]]

@@ -113,7 +113,7 @@ def test_that_drafts_and_rerolls_keep_to_their_windows(open_window, photo_file, 
     engine.fail_with = None
     press(window, "One version")
     qtbot.waitUntil(lambda: len(window.generation.runs) == 3 and finished(window), timeout=WAIT)
-    assert len(engine.runs[-1].drafts) == 1
+    assert len(engine.runs[-1].way.drafts) == 1
     engine.fail_with = out_of_memory()
     window.panel.count.setValue(2)
     entry = window.generation.runs[-1].entries[0]

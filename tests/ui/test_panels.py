@@ -11,7 +11,7 @@ from app.ui.label_palette import LABEL_ROLE
 from app.ui.message_bar import Kind
 from app.ui.recent_labels import SHOWN
 from app.ui.session import Tool
-from models.request import Window
+from models.candidate import Window
 from tests.ui.window_fixtures import drag
 
 

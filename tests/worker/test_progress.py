@@ -32,9 +32,7 @@ def reports(samples: int, resolutions: list[int], batch: int, textured: bool) ->
 
 @given(st.integers(1, 9), st.lists(st.sampled_from([256, 512, 1024]), min_size=1, max_size=3), st.integers(1, 4))
 @pytest.mark.parametrize("textured", [False, True])
-def test_that_the_bar_never_falls_or_leaps(
-    textured: bool, samples: int, resolutions: list[int], batch: int
-) -> None:
+def test_that_the_bar_never_falls_or_leaps(textured: bool, samples: int, resolutions: list[int], batch: int) -> None:
     meter = ProgressMeter(samples, resolutions, textured)
     seen = [0.0]
     for report in reports(samples, resolutions, batch, textured):

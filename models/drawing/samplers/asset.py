@@ -11,12 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...candidate import Patch
 from ...config import Semantics
 from ...device import DeviceChoice
 from ...finishing.preview import Pace, over_sketch
 from ...networks.assembly import Networks
 from ...networks.transformer import Transformer, Visible
-from ...request import Patch, Progress
+from ...request import InFull, Progress
 from ..blocks import BlockLists
 from ..context import DrawnScene, WindowContext
 from ..guiding import guide_block_lists
@@ -70,7 +71,7 @@ class AssetSampler:
         started = time.perf_counter()
         sketches = context.request.sketches(scene.number, context.batch)
         if scene.high is None or sga is None:
-            given = sketches if context.request.drafts else None
+            given = sketches if isinstance(context.request.way, InFull) else None
             drawn = self._draw(context, _Pass(guide, scene.low, "guide", given=given))
             timings.add("guide", started)
             return DrawnScene(drawn, drawn.codes)

@@ -89,5 +89,5 @@ def test_that_an_edit_with_an_outline_keeps_unpainted_pixels_and_its_drafts() ->
         assert not np.array_equal(picture, other.apply(request.photo))
         assert len(candidate.tokens) == len(other.tokens)  # the same tokens are drawn
     worst = Reroll.worst(drawn[0], 0.05)
-    again = next(engine.run(EditRequest(request.photo, labels, paint, settings, 512, reroll=worst)))
-    assert np.array_equal(again.codes[0][~worst.tokens[0]], drawn[0].codes[0][~worst.tokens[0]])
+    again = next(engine.run(EditRequest(request.photo, labels, paint, settings, 512, way=worst)))
+    assert np.array_equal(again.windows[0].codes[~worst.tokens[0]], drawn[0].windows[0].codes[~worst.tokens[0]])

@@ -10,13 +10,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.candidate import Candidate
 from models.config import Semantics
 from models.drawing.blocks import BlockLists, random_lists
 from models.drawing.ranking import rank, score
 from models.drawing.sampling import DrawTask, draw, finish, uniforms
 from models.grid import TokenGrid
 from models.networks.transformer import Visible
-from models.request import Candidate, SamplingSettings
+from models.request import SamplingSettings
 from tests.helpers import (
     CODES,
     LABEL_CODES,
@@ -29,7 +30,7 @@ NET = tiny_transformer()
 
 def candidate(index: int, *likelihoods: float) -> Candidate:
     values = np.array(likelihoods, np.float64)
-    return Candidate(index, index, np.zeros(len(values), np.int64), values, 0.0, (), ())
+    return Candidate(index, index, np.zeros(len(values), np.int64), values, 0.0, ())
 
 
 @pytest.mark.parametrize("side", [16, 32])

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from models.candidate import Window
 from models.drawing.windows import CONTEXT, Box, Plan, cut, place_back, plan_windows, scale_labels, scale_photo
-from models.request import NOT_PAINTED, Window
+from models.request import NOT_PAINTED
 from tests.helpers import box_paint, examples, paint_of, some_photo
 
 SIZES = st.one_of(
@@ -18,7 +19,7 @@ SIZES = st.one_of(
     st.tuples(st.integers(1, 40), st.integers(1, 40)),
     st.sampled_from([(1, 1), (1, 2000), (3000, 1), (256, 256), (512, 512), (1024, 1024), (3000, 2000), (17, 33)]),
 )
-WINDOWS = st.sampled_from(["auto", "auto", 256, 512, 1024])
+WINDOWS = st.sampled_from([None, None, 256, 512, 1024])
 RESOLUTIONS = st.sampled_from([(256,), (256, 512), (256, 512, 1024), (256, 1024)])
 
 
@@ -70,7 +71,7 @@ def test_that_windows_hold_their_edit_with_context_and_lie_inside_the_photo(
 ) -> None:
     height, width = paint.shape
     plan = plan_windows(paint, window, resolutions)
-    allowed = resolutions if window == "auto" else (window,)
+    allowed = resolutions if window is None else (window,)
     for planned in plan.windows:
         at, box = planned.window, planned.box
         assert at.resolution in allowed and at.side >= at.resolution
@@ -92,7 +93,7 @@ def test_that_windows_hold_their_edit_with_context_and_lie_inside_the_photo(
 def test_that_auto_takes_the_smallest_window_that_holds_the_edit(
     paint: np.ndarray, resolutions: tuple[int, ...]
 ) -> None:
-    for planned in plan_windows(paint, "auto", resolutions).windows:
+    for planned in plan_windows(paint, None, resolutions).windows:
         needed = planned.box.extent * CONTEXT
         fitting = [size for size in resolutions if size >= needed]
         assert planned.window.resolution == (min(fitting) if fitting else max(resolutions))
@@ -103,7 +104,7 @@ def test_that_auto_takes_the_smallest_window_that_holds_the_edit(
 def test_that_a_region_stays_inside_its_window_and_the_photo(
     paint: np.ndarray, margin: int, resolutions: tuple[int, ...]
 ) -> None:
-    plan = plan_windows(paint, "auto", resolutions)
+    plan = plan_windows(paint, None, resolutions)
     for planned in plan.windows:
         region, window = plan.region(planned, margin), planned.window
         assert max(0, window.x) <= region.left <= planned.box.left
@@ -113,13 +114,13 @@ def test_that_a_region_stays_inside_its_window_and_the_photo(
 
 
 def test_that_nothing_painted_needs_no_window() -> None:
-    assert plan_windows(np.full((100, 100), NOT_PAINTED, np.uint8), "auto", (256, 512)).windows == ()
+    assert plan_windows(np.full((100, 100), NOT_PAINTED, np.uint8), None, (256, 512)).windows == ()
 
 
 def test_that_islands_that_fit_one_window_share_it() -> None:
     mask = np.zeros((1000, 1000), bool)
     mask[300:320, 300:320] = mask[400:420, 430:440] = True
-    (planned,) = plan_windows(paint_of(mask), "auto", (256, 512)).windows
+    (planned,) = plan_windows(paint_of(mask), None, (256, 512)).windows
     assert planned.box == Box(300, 300, 440, 420) and planned.window.resolution == 256
     assert len(planned.components) == 2
 
@@ -127,19 +128,19 @@ def test_that_islands_that_fit_one_window_share_it() -> None:
 def test_that_islands_far_apart_get_windows_of_their_own() -> None:
     mask = np.zeros((1000, 3000), bool)
     mask[300:320, 100:120] = mask[400:420, 2800:2810] = True
-    windows = plan_windows(paint_of(mask), "auto", (256, 512)).windows
+    windows = plan_windows(paint_of(mask), None, (256, 512)).windows
     assert len(windows) == 2 and {w.window.resolution for w in windows} == {256}
 
 
 def test_that_an_edit_wider_than_the_largest_window_is_scaled_and_says_so() -> None:
-    (planned,) = plan_windows(box_paint(2000, 3000, 500, 200, 900, 2600), "auto", (256, 512, 1024)).windows
+    (planned,) = plan_windows(box_paint(2000, 3000, 500, 200, 900, 2600), None, (256, 512, 1024)).windows
     assert planned.window.resolution == 1024 and planned.window.scaled and planned.window.side == 3200
 
 
 def test_that_labels_do_not_matter_to_the_plan() -> None:
     paint = box_paint(300, 300, 50, 60, 90, 100, label=1)
     paint[60:70, 60:100] = 3
-    assert len(plan_windows(paint, "auto", (256,)).windows) == 1
+    assert len(plan_windows(paint, None, (256,)).windows) == 1
 
 
 # --- cutting out and putting back ---------------------------------------------------------------------------
