@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.checks.parity import Comparison, Record
+from models.checks.record import Comparison, Record
 from tests.shared import shared_path
 
 REPOSITORY = Path(__file__).resolve().parents[3]
