@@ -375,7 +375,8 @@ def _train(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     _threads(options)
     from models.checkpoints.read import default_checkpoint_folder, load_checkpoint
-    from models.evaluation.evaluate import Evaluation, Setting, lines, save_sheet
+    from models.evaluation.evaluate import Evaluation, Setting
+    from models.evaluation.report import lines, save_sheet
     from models.networks.assembly import expected_shapes
     from models.training.data.pairs import DataSet
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from ..checkpoints.read import Checkpoint
 from ..config import GUIDE_RESOLUTION
@@ -24,13 +22,12 @@ from ..device import choose_device
 from ..drawing.blocks import BlockLists, random_lists
 from ..drawing.masks import one_hot, to_picture, to_pixels
 from ..drawing.samplers.asset import AssetSampler
-from ..editor import SceneEditor
 from ..errors import RequestError
 from ..grid import TokenGrid
 from ..networks.quantize import perplexity
 from ..networks.transformer import Transformer, Visible
 from ..opening import editor_of
-from ..request import EditRequest, SamplingSettings
+from ..request import USUAL, EditRequest, SamplingSettings
 from ..training.data.codes import CodeSet, encode_crops, encode_pictures, joined
 from ..training.data.pairs import DataSet
 from ..training.losses.gridding import grid_strength
@@ -40,9 +37,11 @@ from .baselines import PatchRetrieval, fill_mean_color, fill_telea, mean_colors
 from .cases import Case, cases
 from .judges import Agreement, Judge, Labeller, OwnSegmenter, group_table
 from .metrics import Eye, Features, frechet, perceptual, psnr, ssim
+from .report import Row
+from .textures import texture_rows
 from .variants import VARIANTS, SlidingSampler, no_lists, sliding_nats
 
-Row = dict[str, Any]
+PLAIN = SamplingSettings()
 BACKBONE = Path("perceptual") / "efficientnet_lite0_fp16.safetensors"
 LABELLER = Path("labeller") / "deeplabv3_mnv2_ade20k32_int8_logits.tflite"
 ON_CPU = Precision(torch.device("cpu"), False)
@@ -107,12 +106,17 @@ class Evaluation:
         self.tables["image VQGAN at 256"] = [self.vqgan(low)]
         self.tables["segmenter"] = [self.segmenter(low)]
         self.tables["transformers"] = self.transformers()
-        self.tables["edits at 256"] = self.edits(low, self.editor, GUIDE_RESOLUTION)
+        self.tables["edits at 256"] = self.edits(low, GUIDE_RESOLUTION)
         high = self.editor.resolutions[-1]
         if high > GUIDE_RESOLUTION:
             found = list(cases(setting.data, high, setting.high_count))
             if found:
                 self.tables[f"attention at {high}"] = self.attention(found, high)
+                if self.eye is not None:
+                    made = texture_rows(
+                        self.editor, found, self.eye, self.judge, self.table, high, setting.samples, setting.report
+                    )
+                    self.tables[f"textures at {high}"] = made
         return self.tables
 
     # --- pictures ----------------------------------------------------------------------------------------
@@ -139,13 +143,13 @@ class Evaluation:
         }
 
     def _draw(
-        self, outcome: Outcome, case: Case, real: Features | None, editor: SceneEditor, side: int
+        self, outcome: Outcome, case: Case, real: Features | None, side: int, settings: SamplingSettings = PLAIN
     ) -> tuple[list[np.ndarray], list[tuple[float, float]]]:
         """Candidates of a case, most likely first, noted in `outcome`; and (perceptual, agreement) of each."""
-        settings = SamplingSettings(samples=self.setting.samples)
+        settings = replace(settings, samples=self.setting.samples)
         started = time.perf_counter()
         request = EditRequest(case.photo, case.labels, case.paint, settings, side)
-        drawn = sorted(editor.run(request), key=lambda c: c.nats_per_token)
+        drawn = sorted(self.editor.run(request), key=lambda c: c.nats_per_token)
         outcome.seconds += time.perf_counter() - started
         pictures = [candidate.apply(case.photo) for candidate in drawn]
         self._note(outcome, case, real, pictures[0])
@@ -159,8 +163,9 @@ class Evaluation:
                 figures.append((perceptual(features, real), float(right)))
         return pictures, figures
 
-    def edits(self, found: Sequence[Case], editor: SceneEditor, side: int) -> list[Row]:
-        """Our edits, the baselines and the real photos, each over the same cases."""
+    def edits(self, found: Sequence[Case], side: int) -> list[Row]:
+        """Our edits with the editor's settings and with plain sampling, the baselines and the real photos, each over
+        the same cases."""
         train = self.setting.data.train
         colors = mean_colors(train, len(self.editor.label_set))
         retrieval = PatchRetrieval(train, side)
@@ -170,13 +175,14 @@ class Evaluation:
             "patch retrieval": retrieval.fill,
             "real photos": lambda case: case.photo,
         }
-        outcomes = {name: Outcome() for name in ("Scenebrush", *fills)}
+        outcomes = {name: Outcome() for name in ("Scenebrush", "plain sampling", *fills)}
         ranked: list[list[tuple[float, float]]] = []
         reals = []
         for number, case in enumerate(found):
             real = None if self.eye is None else self.eye.look(case.photo)
             reals += [] if real is None else [real.statistics]
-            pictures, figures = self._draw(outcomes["Scenebrush"], case, real, editor, side)
+            pictures, figures = self._draw(outcomes["Scenebrush"], case, real, side, USUAL)
+            self._draw(outcomes["plain sampling"], case, real, side)
             ranked.append(figures)
             self.sheet.append((case, pictures))
             for name, fill in fills.items():
@@ -203,7 +209,7 @@ class Evaluation:
                 editor.sampler = SlidingSampler(editor.networks.guiding_transformer)
             outcome = Outcome()
             for number, case in enumerate(found):
-                self._draw(outcome, case, reals[number] if reals else None, editor, side)
+                self._draw(outcome, case, reals[number] if reals else None, side)
             stacked = np.stack([real.statistics for real in reals]) if reals else None
             rows.append({**self._row(name, outcome, stacked, len(found)), "nats": nats[name]})
             self.setting.report(f"attention at {side}: {name}")
@@ -361,33 +367,3 @@ def _rank_check(ranked: Sequence[Sequence[tuple[float, float]]]) -> list[Row]:
             }
         )
     return rows if ranked else []
-
-
-def save_sheet(sheet: Sequence[tuple[Case, list[np.ndarray]]], path: Path, rows: int = 12) -> None:
-    """Original, what is hidden, and the candidates (most likely first), a row each, as one PNG."""
-    step = max(1, len(sheet) // rows)
-    strips = []
-    for case, pictures in sheet[::step][:rows]:
-        hidden = case.photo.copy()
-        hidden[case.hidden] = 255
-        strips.append(np.concatenate([case.photo, hidden, *pictures], 1))
-    Image.fromarray(np.concatenate(strips, 0)).save(path)
-
-
-def lines(tables: dict[str, list[Row]]) -> list[str]:
-    """The tables as text (Markdown)."""
-    found = []
-    for title, rows in tables.items():
-        if not rows:
-            continue
-        found += [f"### {title}", "", "| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
-        for row in rows:
-            found.append("| " + " | ".join(_shown(value) for value in row.values()) + " |")
-        found.append("")
-    return found
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -41,7 +41,7 @@ def test_that_the_tables_are_complete(folder: Path, tmp_path: Path, capsys: pyte
     record = json.loads(Path(files[0]).read_text())
     tables = record["tables"]
     assert {row["method"] for row in tables["edits at 256"]} == {
-        "Scenebrush", "mean colour", "Telea", "patch retrieval", "real photos",
+        "Scenebrush", "plain sampling", "mean colour", "Telea", "patch retrieval", "real photos",
     }  # fmt: skip
     assert [row["method"] for row in tables["attention at 512"]] == [
         "sga", "random blocks", "local only", "dense", "sliding guide",
