@@ -139,15 +139,14 @@ def draw(
     own, truncated, kept = [], [], []
     leaking = set(_leaking_blocks(visible, semantics))
     steering = task.steering or Steering()
-    sources = [encoded] if steering.against is None else [encoded, steering.against]
-    walkers = [_Walker(IncrementalDecoder(transformer, e, grid, count, visible), ids, leaking) for e in sources]
+    sources = encoded if steering.against is None else torch.cat([encoded, steering.against])
+    walker = _Walker(IncrementalDecoder(transformer, sources, grid, count, visible), ids, leaking)
     for step, position in enumerate(positions):
-        logits, *others = (walker.logits_for(position).expand(count, -1) for walker in walkers)
+        logits, *others = (part.expand(count, -1) for part in walker.logits_for(position).chunk(len(sources)))
         given = None if task.forced is None else task.forced[:, step].to(device)
         bent = steering.bend(logits, others, step)
         token, likelihood, tempered = pick(bent, task.settings, numbers[:, step], given, logits)
-        for walker in walkers:
-            walker.place(position, token)
+        walker.place(position, token)
         own.append(likelihood)
         truncated.append(tempered)
         if keep_logits:
@@ -189,7 +188,7 @@ class _Walker:
         self.block_logits: tuple[int, Tensor] | None = None  # of the leaking block being drawn
 
     def logits_for(self, position: int) -> Tensor:
-        """Logits (batch, V) that predict the strip token `position`."""
+        """Logits (S * batch, V) that predict the strip token `position`, of one source after the other."""
         block, offset = divmod(position, self.size)
         if block in self.leaking and offset > 0:
             if self.block_logits is None or self.block_logits[0] != block:

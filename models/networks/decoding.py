@@ -37,7 +37,9 @@ class _BlockContext:
 class IncrementalDecoder:
     """Caches of one drawing job; `count` candidates side by side.
 
-    encoded: (1, L, d) from `Transformer.encode`. visible: for block-sparse attention, batch 1 or `count`.
+    encoded: (S, L, d) from `Transformer.encode`, of S sources: every candidate is run under each of them in the same
+    pass, which reads the weights once. Rows are those of the first source, then those of the next. visible: for
+    block-sparse attention, batch 1 or `count`, the same for all sources.
     """
 
     def __init__(
@@ -47,10 +49,11 @@ class IncrementalDecoder:
         self.grid = grid
         self.count = count
         self.visible = visible
-        self.batch = 1 if visible is None else count
+        self.sources = len(encoded)
+        self.batch = 1 if visible is None else count  # rows of each source
         self.layers = transformer.decoder_layers()
         config = transformer.config
-        shape = (self.batch, config.heads, 1 + grid.tokens, config.head_dim)
+        shape = (self.sources * self.batch, config.heads, 1 + grid.tokens, config.head_dim)
         self.memory = [layer.memory(encoded) for layer in self.layers]
         self.keys = [keys.new_zeros(shape) for keys, _ in self.memory]  # in the number format that attention runs in
         self.values = [keys.new_zeros(shape) for keys, _ in self.memory]
@@ -62,18 +65,18 @@ class IncrementalDecoder:
     def part(self) -> None:
         """From now on the candidates differ: give each its own caches."""
         if self.batch < self.count:
-            self.keys = [k.repeat(self.count, 1, 1, 1) for k in self.keys]
-            self.values = [v.repeat(self.count, 1, 1, 1) for v in self.values]
+            self.keys = [k.repeat_interleave(self.count, 0) for k in self.keys]
+            self.values = [v.repeat_interleave(self.count, 0) for v in self.values]
             self.batch = self.count
 
     def feed(self, ids: Tensor, first: int) -> Tensor:
-        """Run the entries first, first + 1, … with ids (batch, m); returns logits (batch, V) of the last one."""
-        x = self._run(ids, first)
+        """Run the entries first, first + 1, … with ids (batch, m); returns logits (S * batch, V) of the last one."""
+        x = self._run(ids.repeat(self.sources, 1), first)
         return self.transformer.lm_head(x[:, -1])
 
     def feed_block(self, ids: Tensor, block: int) -> Tensor:
-        """Run all T tokens of a block, again if need be; ids (batch, T). Returns logits (batch, T, V)."""
-        return self.transformer.lm_head(self._pass_blocks(ids, block))
+        """Run all T tokens of a block, again if need be; ids (batch, T). Returns logits (S * batch, T, V)."""
+        return self.transformer.lm_head(self._pass_blocks(ids.repeat(self.sources, 1), block))
 
     def _run(self, ids: Tensor, first: int) -> Tensor:
         if self.visible is None:
@@ -87,7 +90,7 @@ class IncrementalDecoder:
                 upto = 1
                 x = self._pass(ids[:, :1], 0, self._start)
             elif token % size == 0 and stop - at >= size:
-                upto = at + size * min((stop - at) // size, max(1, MAX_ROWS // (size * self.batch)))
+                upto = at + size * min((stop - at) // size, max(1, MAX_ROWS // (size * len(ids))))
                 x = self._pass_blocks(ids[:, at - first : upto - first], token // size)
             else:
                 upto = min(stop, 1 + (token // size + 1) * size)
@@ -103,8 +106,26 @@ class IncrementalDecoder:
         for index, layer in enumerate(self.layers):
             hint = self.hints[index]
             attend_self, attend_cross = pattern(index, first, stop)
-            x = layer(x, None if hint is None else hint[:, first:stop], attend_self, attend_cross)
+            own = None if hint is None else self._rows(hint[:, first:stop])
+            x = layer(x, own, attend_self, attend_cross)
         return x
+
+    def _rows(self, of_sources: Tensor) -> Tensor:
+        """(S, …) -> (S * batch, …); as it is where there is one source, to be broadcast."""
+        return of_sources if self.sources == 1 else of_sources.repeat_interleave(self.batch, 0)
+
+    def _by_source(self, index: int, attend_one: Callable[[Tensor, Tensor, Tensor], Tensor], q: Tensor) -> Tensor:
+        """`attend_one` over each source's rows of q and its memory in a layer."""
+        keys, values = self.memory[index]
+        parts = zip(q.chunk(self.sources), keys.split(1), values.split(1), strict=True)
+        found = [attend_one(*part) for part in parts]
+        return found[0] if self.sources == 1 else torch.cat(found)
+
+    def _seen(self, index: int, blocks: slice) -> Tensor:
+        """The blocks that these ones attend to, for all rows or, where they share them, once."""
+        assert self.visible is not None
+        seen = _used(self.visible.causal[index][:, :, blocks])
+        return seen if len(seen) == 1 else seen.repeat(self.sources, 1, 1, 1)
 
     def _store(self, index: int, first: int, stop: int, k: Tensor, v: Tensor) -> None:
         self.keys[index][:, :, first:stop] = k
@@ -122,8 +143,8 @@ class IncrementalDecoder:
         return attend_self, self._cross_all(index)
 
     def _cross_all(self, index: int) -> CrossAttend:
-        """Dense cross attention; the memory is shared by all candidates."""
-        return lambda q: attend(q, *self.memory[index])
+        """Dense cross attention; the memory of a source is shared by all candidates."""
+        return lambda q: self._by_source(index, attend, q)
 
     # --- sparse ------------------------------------------------------------------------------------------
 
@@ -146,12 +167,16 @@ class IncrementalDecoder:
             def attend_self(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
                 self._store(index, first, stop, k, v)
                 blocks = q.unflatten(2, (count, -1))
-                seen = _used(visible.causal[index][:, :, rows])
+                seen = self._seen(index, rows)
                 return attend_causal_blocks(blocks, self.keys[index], self.values[index], seen, block).flatten(2, 3)
 
             def attend_cross(q: Tensor) -> Tensor:
                 seen = visible.cross[index][:, :, rows]
-                return attend_blocks(q.unflatten(2, (count, -1)), *self.memory[index], seen).flatten(2, 3)
+
+                def blockwise(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+                    return attend_blocks(q, k, v, seen)
+
+                return self._by_source(index, blockwise, q.unflatten(2, (count, -1))).flatten(2, 3)
 
             return attend_self, attend_cross
 
@@ -166,7 +191,7 @@ class IncrementalDecoder:
         first = 1 + block * size
         self._contexts = []
         for index in range(len(self.layers)):
-            seen = _used(self.visible.causal[index][:, :, block : block + 1])
+            seen = self._seen(index, slice(block, block + 1))
             cross = _used(self.visible.cross[index][:, :, block : block + 1])
             listed = 1 + seen.shape[3] * size
 
@@ -178,9 +203,16 @@ class IncrementalDecoder:
                 ]
                 return torch.cat(parts, 2)
 
-            keys, values = (gather_blocks(x, cross)[:, :, 0] for x in self.memory[index])
+            keys, values = (self._gathered(x, cross) for x in self.memory[index])
             self._contexts.append(_BlockContext(own(self.keys[index]), own(self.values[index]), listed, keys, values))
         self._block = block
+
+    def _gathered(self, memory: Tensor, cross: Tensor) -> Tensor:
+        """The listed blocks of each source's keys or values, (S * batch or 1, heads, n * T, dh)."""
+        if self.sources == 1:
+            return gather_blocks(memory, cross)[:, :, 0]
+        parts = [gather_blocks(x, cross)[:, :, 0].expand(self.batch, -1, -1, -1) for x in memory.split(1)]
+        return torch.cat(parts)
 
     def _inside_block(self, index: int, first: int, stop: int) -> tuple[SelfAttend, CrossAttend]:
         context = self._contexts[index]

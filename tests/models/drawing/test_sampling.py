@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from models.config import Semantics
 from models.drawing.blocks import BlockLists, random_lists
 from models.drawing.sampling import Drawn, DrawTask, draw, filter_logits, finish, pick, uniforms
+from models.drawing.steering import Steering
 from models.grid import TokenGrid
 from models.networks.transformer import Transformer, Visible
 from models.request import SamplingSettings
@@ -147,6 +149,27 @@ class Job:
 
 
 # --- cached = whole passes ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("kind", MASKS)
+def test_that_two_conditions_in_one_pass_are_those_of_two_passes(kind: str, sparse: bool) -> None:
+    """Label strength: what is drawn from, and what it is steered away from, both equal their own whole passes."""
+    job = Job.of(kind, sparse=sparse)
+    other = Job(job.net, job.grid, job.codes, job.mask, (job.condition + 5) % LABEL_CODES, job.lists)
+    seen: list[Tensor] = []
+
+    class Noted(Steering):
+        def bend(self, logits: Tensor, others: Sequence[Tensor], step: int) -> Tensor:
+            seen.append(others[0])
+            return super().bend(logits, others, step)
+
+    task = replace(job.task([3, 4]), steering=Noted(other.encoded(), 2.0))
+    drawn = finish(draw(job.net, job.encoded(), task, job.semantics, job.visible([0, 1]), keep_logits=True))
+    assert drawn.logits is not None
+    assert (drawn.logits - job.teacher_forced(drawn.codes)).abs().max() <= 1e-4
+    assert (torch.stack(seen, 1) - other.teacher_forced(drawn.codes)).abs().max() <= 1e-4
+    assert not torch.equal(seen[0], drawn.logits[:, 0])
 
 
 @pytest.mark.parametrize("packed", [True, False])
