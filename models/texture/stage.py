@@ -163,7 +163,7 @@ class TextureStage:
         size, own = int(area.sum()), self._own(label)
         have = int(own.sum()) if self.own else 0
         source = self._own_source(own, drawn, label) if have > SMALLEST else None
-        foreign = profile.library or self.any_label
+        foreign = drawn.scale >= profile.library or self.any_label
         if source is not None and (have > OWN_ENOUGH * size or not (self.exemplars and foreign)):
             return [source] if have > 0.1 * size else []
         sought = Sought(self.scenery.names[label], self._look(plan, label, area), size, self._distance(drawn, area))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,16 @@ def test_that_exemplars_take_the_colours_of_the_drawing() -> None:
     assert detail(made.picture, inside) > 10
 
 
+def test_that_a_sharp_drawing_is_worth_more_than_exemplars() -> None:
+    """Other photos help where a drawing is enlarged; asked for by name they are used at any size."""
+    scenery, painted = scene(HIGH, ROCK)
+    found = (exemplar("rock", grassy(140, 170, 2)),)
+    sharp = replace(smeared(scenery, painted, (120, 110, 100)), scale=1.0)
+    assert TextureStage(scenery, found).texture(sharp, 1).labels == ()
+    assert TextureStage(scenery, found, any_label=True).texture(sharp, 1).labels == ("rock",)
+    assert TextureStage(scenery, found).texture(replace(sharp, scale=1.5), 1).labels == ("rock",)
+
+
 @pytest.mark.parametrize("label", [ROCK, BUILDING])
 def test_that_without_material_the_drawing_stays(label: int) -> None:
     scenery, painted = scene(HIGH, label)
@@ -101,7 +113,7 @@ def test_that_a_receding_outline_shows_the_photo_behind() -> None:
     asked[rim] = SKY
     share = np.where(rim, 0.5, 1.0).astype(np.float32)
     drawn.plan[rim] = (200, 60, 200)  # a bad drawing of the sky
-    stage = TextureStage(scenery, (exemplar("grass", grassy(150, 170, 3)),), own=False)
+    stage = TextureStage(scenery, (exemplar("grass", grassy(150, 170, 3)),), own=False, any_label=True)
     made = stage.texture(type(drawn)(drawn.plan, asked, drawn.edited, 0.5, share, painted, drawn.box), 1)
     assert made.labels == ("grass",)
     outermost = made.picture[10, 70:140].astype(int)
