@@ -1,11 +1,11 @@
-"""The architecture of our own default checkpoint, sized by measurement (docs/training-log.md)."""
+"""The architecture of a checkpoint that is trained from nothing, sized by measurement (docs/training-log.md).
+
+The one that ships has the same but for its decoder, which makes latents of TAEF2 (its card).
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ..config import ModelConfig, SegmenterConfig, Semantics, TransformerConfig, VQGANConfig
-from .latent_decoder import WIDTHS
 
 # Networks that are stored in eight bits. The image encoder and its codebook are not: codes stay what they are.
 EIGHT_BITS = ("first_stage_model.decoder.latents.", "guiding_transformer.", "transformer.")
@@ -63,9 +63,3 @@ def default_config(labels: int) -> ModelConfig:
         resolutions=(256, 512),
         segmenter=SegmenterConfig(channels=(24, 48, 80, 112), context=(0, 2, 4, 1), scenery=(84, 64)),
     )
-
-
-def latent_config(labels: int) -> ModelConfig:
-    """The same with a decoder that makes latents of TAEF2, whose own decoder makes the picture of them."""
-    config = default_config(labels)
-    return replace(config, image_vqgan=replace(config.image_vqgan, latents=WIDTHS, decoder_noise=8))

@@ -15,14 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ..checkpoints.read import load_checkpoint, read_card
 from ..checkpoints.write import save_checkpoint
 from ..config import GUIDE_RESOLUTION, TOKEN_PIXELS, LabelSet, ModelConfig, label_set_from_json
-from ..networks.assembly import Networks, expected_shapes
-from ..networks.presets import EIGHT_BITS, default_config, latent_config
+from ..networks.assembly import expected_shapes
+from ..networks.presets import EIGHT_BITS, default_config
 from ..networks.transformer import Transformer
 from ..networks.vqgan import VQGAN
 from . import team
@@ -44,7 +43,6 @@ from .weights import PREFIX, SNAPSHOT, STAGES, StageWeights, TrainingError, chec
 # Minutes of a whole `train all`, by stage, and the part of them that is planned for.
 SHARES = {"label-vqgan": 0.05, "image-vqgan": 0.45, "segmenter": 0.1, "guide": 0.2, "sga": 0.2}
 USED = 0.9
-LATE_PARTS = ("decoder.hints.", "decoder.grains.", "context.", "scenery.")  # what earlier checkpoints do not have
 _OF_IMAGE_VQGAN = ("adversarial_start", "adversarial_weight", "texture_weight", "crop", "judge_alone")  # as given
 CODES_SHARE = 0.3  # of a transformer stage's minutes: so long its codes may take, with fewer crops if need be
 ON_CUDA = 8  # a GPU takes batches so many times larger
@@ -76,7 +74,6 @@ class Options:
     texture_weight: float | None = None
     crop: int | None = None  # image-vqgan: side of the training crops
     decoder_only: bool = False
-    latents: bool = False  # image-vqgan: a decoder on TAEF2, also where `start` has none
     resident: bool = False  # image-vqgan, guide, sga: all photos in the memory of the GPU, new crops at each step
     judge_alone: int | None = None  # image-vqgan: steps that the discriminator learns unheard
     evaluate_minutes: float = 10.0
@@ -86,7 +83,7 @@ class Options:
     dropout: float | None = None  # guide, sga: while training, instead of the configuration's
 
     def weights(self, stage: str) -> StageWeights:
-        return _grown(stage_weights(self.runs, stage, self.start), stage, self)
+        return stage_weights(self.runs, stage, self.start)
 
     def label_set(self) -> LabelSet:
         try:
@@ -98,8 +95,16 @@ class Options:
         return DataSet.open(self.data, known=len(self.label_set()))
 
     def config(self) -> ModelConfig:
-        latents = self.latents or (self.start is not None and bool(read_card(self.start).config.image_vqgan.latents))
-        return (latent_config if latents else default_config)(len(self.label_set()))
+        """That of `start`, else the default one. Raises TrainingError when `start` has other labels."""
+        labels = len(self.label_set())
+        if self.start is None:
+            return default_config(labels)
+        config = read_card(self.start).config
+        if config.label_vqgan.in_channels != labels:
+            given = f"{self.labels} has {labels}"
+            own = config.label_vqgan.in_channels
+            raise TrainingError(f"{self.start}: has {own} labels, {given}; leave out --start")
+        return config
 
 
 def train_stage(name: str, options: Options) -> dict[str, float]:
@@ -129,7 +134,7 @@ def train_stage(name: str, options: Options) -> dict[str, float]:
         for module in stage.modules.values():
             _set_dropout(module, options.dropout)
     fresh = resumed or options.start is None or (name == "sga" and options.from_guide)
-    figures = run(stage, settings, None if fresh else _start(options, name))
+    figures = run(stage, settings, None if fresh else _started(options.start, name))
     team.wait()  # the next stage reads what the first process has written
     return figures
 
@@ -140,31 +145,9 @@ def _set_dropout(module: nn.Module, share: float) -> None:
             part.p = share
 
 
-def _start(options: Options, name: str) -> StageWeights:
-    """The stage's network in the checkpoint `options.start`; raises TrainingError unless it fits."""
-    assert options.start is not None
-    found = _grown(checkpoint_weights(load_checkpoint(options.start), name), name, options)
-    wanted = _shapes(options, name)
-    if {k: tuple(v.shape) for k, v in found.tensors.items()} != wanted:
-        raise TrainingError(f"{options.start}: its {name} has another shape than this configuration; leave out --start")
-    return found
-
-
-def _shapes(options: Options, name: str) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of a stage's tensors in the configuration."""
-    prefix = PREFIX[name] + "."
-    return {k[len(prefix) :]: s for k, s in expected_shapes(options.config()).items() if k.startswith(prefix)}
-
-
-def _grown(found: StageWeights, name: str, options: Options) -> StageWeights:
-    """Weights from before a network had its latest parts: those are as in a new one, where they change nothing yet."""
-    missing = [k for k in _shapes(options, name) if k.startswith(LATE_PARTS) and k not in found.tensors]
-    if not missing:
-        return found
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        new = Networks(options.config()).state_dict()
-    return replace(found, tensors=found.tensors | {k: new[f"{PREFIX[name]}.{k}"] for k in missing})
+def _started(folder: Path | None, name: str) -> StageWeights:
+    assert folder is not None
+    return checkpoint_weights(load_checkpoint(folder, expected_shapes), name)
 
 
 def train_all(options: Options) -> None:

@@ -10,12 +10,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from app.cli import main
 from models.checkpoints.read import load_checkpoint
-from models.networks import presets
 from models.networks.assembly import empty_networks, expected_shapes
 from models.training import train
 from models.training.data.pairs import DataSet
@@ -72,7 +69,7 @@ def test_that_training_makes_a_checkpoint_that_edits_a_photo(
 
 @pytest.mark.usefixtures("tiny_model")
 def test_that_stages_without_a_state_go_on_from_a_checkpoint(
-    tmp_path: Path, label_set: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, label_set: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The runs folder is gone, the checkpoint is there: weights, steps and codebook are taken from it."""
     data = write_loose(tmp_path / "data", PHOTOS, (520, 520), val=["photo0"])
@@ -91,26 +88,11 @@ def test_that_stages_without_a_state_go_on_from_a_checkpoint(
     assert frozen and all(torch.equal(before.tensors[k], after.tensors[k]) for k in frozen)
     moved = (after.tensors["transformer.lm_head.weight"] - before.tensors["transformer.lm_head.weight"]).abs().max()
     assert 0 < moved < 0.1
-    monkeypatch.setattr(train, "default_config", presets.default_config)
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({"name": "other", "labels": json.loads(label_set.read_text())["labels"][:-1]}))
     capsys.readouterr()
-    assert main(arguments(tmp_path, "label-vqgan", data, label_set, "--max-steps", "8", "--start", str(first))) == 2
-    assert "has another shape" in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("tiny_model")
-def test_that_weights_from_before_the_decoder_read_labels_begin_with_none(tmp_path: Path, label_set: Path) -> None:
-    given = arguments(tmp_path, "image-vqgan", write_loose(tmp_path / "data", PHOTOS, (140, 150)), label_set)
-    assert main([*given, "--max-steps", "1", "--batch", "2"]) == 0
-    path = tmp_path / "runs" / "image-vqgan" / "state.safetensors"
-    options = train.Options((), tmp_path / "runs", labels=label_set)
-    new = {name for name in options.weights("image-vqgan").tensors if ".hints." in name}
-    with safe_open(path, "pt") as file:
-        old = {name: file.get_tensor(name) for name in list(file.keys()) if ".hints." not in name}
-        facts = file.metadata()
-    save_file(old, path, facts)
-    grown = options.weights("image-vqgan").tensors
-    assert new and all(not grown[name].any() for name in new)
-    assert grown.keys() == {name[4:] for name in old if name.startswith("ema.")} | new
+    assert main(arguments(tmp_path, "label-vqgan", data, other, "--max-steps", "8", "--start", str(first))) == 2
+    assert "6 labels" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("tiny_model")

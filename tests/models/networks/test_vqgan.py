@@ -18,8 +18,9 @@ from torch import Tensor
 from models.config import Semantics, VQGANConfig
 from models.drawing.masks import to_pixels
 from models.networks import masking
+from models.networks.latent_decoder import WIDTHS
 from models.networks.masking import STRIP
-from models.networks.presets import latent_config
+from models.networks.presets import default_config
 from models.networks.vqgan import VQGAN
 from tests.helpers import CODES, LABELS, examples, tiny_vqgan, tiny_vqgan_config
 
@@ -291,9 +292,9 @@ def test_that_large_feature_maps_are_encoded_in_strips_to_the_same_features(
 
 @pytest.mark.parametrize("part", [(0, 40, 0, 256), (96, 150, 130, 250), (200, 256, 8, 17)])
 def test_that_a_part_decoded_from_latents_is_as_in_the_whole_picture(part: tuple[int, int, int, int]) -> None:
-    config = latent_config(20)
+    config = default_config(20)
     torch.manual_seed(0)
-    vqgan = VQGAN(config.image_vqgan, config.semantics).eval()
+    vqgan = VQGAN(dataclasses.replace(config.image_vqgan, latents=WIDTHS), config.semantics).eval()
     for parameter in vqgan.parameters():  # what starts at zero must not hide anything
         parameter.data += 0.02 * torch.randn_like(parameter)
     features, labels = torch.randn(2, 32, 16, 16), torch.rand(1, 20, 64, 64)
