@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from .errors import CheckpointError
 
 TOKEN_PIXELS = 16  # one token covers 16x16 pixels at every resolution
 GUIDE_RESOLUTION = 256
+C = TypeVar("C")
+Count = Annotated[int, Field(ge=0)]
+Byte = Annotated[int, Field(ge=0, le=255)]
+STRICT = ConfigDict(strict=True, extra="forbid")
 
 
 class Semantics(enum.StrEnum):
@@ -38,17 +45,19 @@ class TransformerConfig:
     ("input", published) or the token that it has to predict ("target").
     """
 
-    vocab_size: int
-    condition_vocab_size: int
-    d_model: int
-    heads: int
-    encoder_layers: int
-    decoder_layers: int
-    ffn_dim: int
-    peg_encoder: tuple[int, ...]
-    peg_decoder: tuple[int, ...]
-    peg_kernel: int = 5
-    top_k_blocks: int = 3
+    __pydantic_config__ = STRICT
+
+    vocab_size: Count
+    condition_vocab_size: Count
+    d_model: Count
+    heads: Count
+    encoder_layers: Count
+    decoder_layers: Count
+    ffn_dim: Count
+    peg_encoder: tuple[Count, ...]
+    peg_decoder: tuple[Count, ...]
+    peg_kernel: Count = 5
+    top_k_blocks: Count = 3
     positions: str = "block"
     hint: str = "input"
     dropout: float = 0.0
@@ -89,22 +98,24 @@ class VQGANConfig:
     (`latent_decoder.py`), whose own decoder makes the picture of them; (): the decoder makes pixels itself.
     """
 
-    in_channels: int
-    out_channels: int
-    channels: tuple[int, ...]
-    res_blocks: int
-    z_channels: int
-    embed_dim: int
-    codes: int
+    __pydantic_config__ = STRICT
+
+    in_channels: Count
+    out_channels: Count
+    channels: tuple[Count, ...]
+    res_blocks: Count
+    z_channels: Count
+    embed_dim: Count
+    codes: Count
     attention: bool = True
     masked: bool = False
     norm: str = "group"
-    stem: int = 1
-    tail: tuple[int, ...] = ()
+    stem: Count = 1
+    tail: tuple[Count, ...] = ()
     known_features: bool = False
-    decoder_labels: int = 0
-    decoder_noise: int = 0
-    latents: tuple[int, ...] = ()
+    decoder_labels: Count = 0
+    decoder_noise: Count = 0
+    latents: tuple[Count, ...] = ()
 
     def __post_init__(self) -> None:
         _require(self.norm in ("group", "position"), f"unknown norm {self.norm!r}")
@@ -125,11 +136,13 @@ class SegmenterConfig:
     scenery: widths of the layers that judge colours and contrasts (empty: nothing does).
     """
 
-    channels: tuple[int, ...]
-    res_blocks: int = 1
-    side: int = 256
-    context: tuple[int, ...] = ()
-    scenery: tuple[int, ...] = ()
+    __pydantic_config__ = STRICT
+
+    channels: tuple[Count, ...]
+    res_blocks: Count = 1
+    side: Count = 256
+    context: tuple[Count, ...] = ()
+    scenery: tuple[Count, ...] = ()
 
     def __post_init__(self) -> None:
         _require(
@@ -145,8 +158,10 @@ class Label:
     either: of the labels with the same word here a photo shows one only, as lake or sea; "" = this one goes with all.
     """
 
+    __pydantic_config__ = STRICT
+
     name: str
-    color: tuple[int, int, int]
+    color: tuple[Byte, Byte, Byte]
     rare: bool = False
     either: str = ""
 
@@ -154,6 +169,8 @@ class Label:
 @dataclass(frozen=True)
 class LabelSet:
     """The labels a checkpoint knows, in index order (at most 255: 255 means "not painted")."""
+
+    __pydantic_config__ = STRICT
 
     name: str
     labels: tuple[Label, ...]
@@ -178,12 +195,14 @@ class LabelSet:
 class ModelConfig:
     """Everything needed to build the networks of one checkpoint."""
 
+    __pydantic_config__ = STRICT
+
     semantics: Semantics
     image_vqgan: VQGANConfig
     label_vqgan: VQGANConfig
     guide: TransformerConfig
     sga: TransformerConfig | None
-    resolutions: tuple[int, ...]  # window sides this checkpoint was trained for, ascending
+    resolutions: tuple[Count, ...]  # window sides this checkpoint was trained for, ascending
     segmenter: SegmenterConfig | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -192,71 +211,40 @@ class ModelConfig:
     @classmethod
     def from_json(cls, data: Any) -> ModelConfig:
         """Build from a card's JSON; raises CheckpointError naming the field that is missing, unknown or wrong."""
-        fields = _checked(cls, data, "config")
-        try:
-            fields["semantics"] = Semantics(fields["semantics"])
-        except ValueError:
-            raise CheckpointError(f"config.semantics: {fields['semantics']!r} is not one of reference, clean") from None
-        for key in ("image_vqgan", "label_vqgan"):
-            fields[key] = VQGANConfig(**_checked(VQGANConfig, fields[key], f"config.{key}"))
-        for key in ("guide", "sga"):
-            if fields.get(key) is not None:
-                fields[key] = TransformerConfig(**_checked(TransformerConfig, fields[key], f"config.{key}"))
-        if fields.get("segmenter") is not None:
-            fields["segmenter"] = SegmenterConfig(**_checked(SegmenterConfig, fields["segmenter"], "config.segmenter"))
-        return cls(**fields)
+        return _checked(cls, data, "config")
 
 
 def label_set_from_json(data: Any) -> LabelSet:
     """Build a label set from {"name": …, "labels": [{"name", "color", "rare"?, "either"?}, …]}."""
-    fields = _checked(LabelSet, data, "label set")
-    entries = fields["labels"]
-    _require(0 < len(entries) <= 255, f"label set: {len(entries)} labels; 1 to 255 are possible")
-    labels = []
-    for number, entry in enumerate(entries):
-        item = _checked(Label, entry, f"label {number}")
-        color = item["color"]
-        _require(
-            len(color) == 3 and all(isinstance(v, int) and 0 <= v <= 255 for v in color),
-            f"label {number}: color must be three integers 0-255",
-        )
-        labels.append(Label(**item))
-    return LabelSet(name=fields["name"], labels=tuple(labels))
+    found = _checked(LabelSet, data, "label set")
+    _require(0 < len(found) <= 255, f"label set: {len(found)} labels; 1 to 255 are possible")
+    return found
 
 
-def _checked(cls: type, data: Any, where: str) -> dict[str, Any]:
-    """The fields of dataclass `cls` in `data`, lists turned into tuples; CheckpointError on any mismatch."""
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{where}: expected an object, found {type(data).__name__}")
-    known = {f.name: f for f in dataclasses.fields(cls)}
-    unknown = sorted(set(data) - set(known))
-    if unknown:
-        raise CheckpointError(f"{where}: unknown field {unknown[0]!r}; this checkpoint may need a newer Scenebrush")
-    result: dict[str, Any] = {}
-    for name, field in known.items():
-        if name in data:
-            value = data[name]
-            _check_type(value, str(field.type), f"{where}.{name}")
-            result[name] = tuple(value) if isinstance(value, list | tuple) else value
-        elif field.default is dataclasses.MISSING:
-            raise CheckpointError(f"{where}: field {name!r} is missing")
-    return result
+def _checked(cls: type[C], data: Any, where: str) -> C:
+    """`cls` of JSON data, strictly: every field known and of its type. Raises CheckpointError in one line."""
+    try:
+        return TypeAdapter(cls).validate_json(json.dumps(data))
+    except ValidationError as error:
+        raise CheckpointError(_told(error.errors()[0], where)) from None
 
 
-def _check_type(value: Any, annotation: str, where: str) -> None:
-    """Check the plain JSON types of configuration fields (int, float, str, bool, tuples of int)."""
-    simple = {"int": int, "float": (int, float), "str": str, "bool": bool}
-    if annotation in simple:
-        wrong_bool = isinstance(value, bool) and annotation != "bool"
-        if wrong_bool or not isinstance(value, simple[annotation]):  # type: ignore[arg-type]
-            raise CheckpointError(f"{where}: expected {annotation}, found {value!r}")
-        if annotation == "int" and value < 0:
-            raise CheckpointError(f"{where}: must not be negative, found {value}")
-    elif annotation.startswith("tuple["):
-        if not isinstance(value, list | tuple):
-            raise CheckpointError(f"{where}: expected a list, found {value!r}")
-        if "int" in annotation and not all(isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in value):
-            raise CheckpointError(f"{where}: expected a list of integers, found {value!r}")
+def _told(error: Any, where: str) -> str:
+    """One line of what is wrong and where."""
+    *parents, last = (where, *map(str, error["loc"]))
+    place, kind = ".".join((*parents, last)), error["type"]
+    if kind == "missing":
+        return f"{'.'.join(parents)}: field {last!r} is missing"
+    if kind == "unexpected_keyword_argument":
+        return f"{'.'.join(parents)}: unknown field {last!r}; this checkpoint may need a newer Scenebrush"
+    if kind == "dataclass_type":
+        return f"{place}: expected an object, found {type(error['input']).__name__}"
+    if kind == "enum":
+        return f"{place}: {error['input']!r} is not one of {', '.join(Semantics)}"
+    if kind == "greater_than_equal":
+        return f"{place}: must not be negative, found {error['input']!r}"
+    wanted = error["msg"].removeprefix("Input should be ")
+    return f"{place}: expected {wanted}, found {error['input']!r}"
 
 
 def _require(condition: bool, message: str) -> None:
