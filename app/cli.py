@@ -15,9 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from app.arguments import above, png_file, report_file, whole, within
 from models.errors import RequestError, ScenebrushError
-
-from .arguments import above, png_file, report_file, whole, within
 
 COMMANDS = ("edit", "labels", "segment", "convert", "parity", "bench", "train", "evaluate")
 
@@ -234,10 +233,9 @@ def _edit(options: argparse.Namespace) -> int:
     if options.mask is not None and options.label is None:
         raise RequestError("--mask needs --label NAME, the label to paint; see `scenebrush labels`")
     _threads(options)
+    from app.headless import EditFiles, edit
+    from app.progress_bar import ProgressBar
     from models.request import TEXTURES, USUAL
-
-    from .headless import EditFiles, edit
-    from .progress_bar import ProgressBar
 
     named = ("temperature", "top_k", "label_strength", "sketch_strength", "outline")
     asked = {name: getattr(options, name) for name in named}
@@ -282,8 +280,8 @@ def _segment(options: argparse.Namespace) -> int:
     _threads(options)
     import numpy as np
 
-    from .io.maps import save_index_map
-    from .io.photo import load_photo
+    from app.io.maps import save_index_map
+    from app.io.photo import load_photo
 
     photo = load_photo(options.photo)
     engine = _engine(options)

@@ -16,18 +16,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from app.io.contact_sheet import contact_sheet
+from app.io.depth import to_full_depth
+from app.io.maps import load_index_map, load_mask
+from app.io.photo import Photo, load_photo
+from app.io.save import save_photo
 from models.candidate import Candidate
 from models.config import LabelSet
 from models.drawing.ranking import rank
 from models.editor import SceneEditor
 from models.errors import RequestError, ScenebrushError
 from models.request import FULL, NOT_PAINTED, Draft, EditRequest, Progress, Reference, SamplingSettings
-
-from .io.contact_sheet import contact_sheet
-from .io.depth import to_full_depth
-from .io.maps import load_index_map, load_mask
-from .io.photo import Photo, load_photo
-from .io.save import save_photo
 
 OWN_NAME = re.compile(r"candidate-\d+\.png|contact-sheet\.png")
 

@@ -21,8 +21,8 @@ sys.path.insert(0, str(ROOT))
 
 from app.document.brush import Point  # noqa: E402
 from app.io.contact_sheet import contact_sheet  # noqa: E402
+from app.ui.look.theme import apply_theme  # noqa: E402
 from app.ui.main_window import MainWindow  # noqa: E402
-from app.ui.theme import apply_theme  # noqa: E402
 from models.drawing.ranking import rank  # noqa: E402
 from models.opening import open_editor  # noqa: E402
 from models.request import USUAL, EditRequest  # noqa: E402

@@ -13,20 +13,12 @@ from hypothesis import HealthCheck, settings
 from torch import nn
 
 from models.checkpoints.write import save_checkpoint
-from models.config import (
-    Label,
-    LabelSet,
-    ModelConfig,
-    SegmenterConfig,
-    Semantics,
-    TransformerConfig,
-    VQGANConfig,
-)
+from models.config import Label, LabelSet, ModelConfig, SegmenterConfig, Semantics, TransformerConfig, VQGANConfig
 from models.device import choose_device
 from models.editor import SceneEditor
 from models.networks.assembly import Networks
-from models.networks.transformer import Transformer
-from models.networks.vqgan import VQGAN
+from models.networks.transformers.transformer import Transformer
+from models.networks.vqgan.vqgan import VQGAN
 from models.request import NOT_PAINTED
 
 LABELS = 6

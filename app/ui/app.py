@@ -15,10 +15,10 @@ from app.io.places import config_folder, log_folder, state_folder
 from app.io.settings import SettingsStore
 from app.worker.jobs import Engine
 
-from .diagnostics import versions
+from .dialogs.diagnostics import versions
+from .dialogs.unexpected import UnexpectedErrors
+from .look.theme import apply_theme
 from .main_window import MainWindow
-from .theme import apply_theme
-from .unexpected import UnexpectedErrors
 
 log = logging.getLogger(__name__)
 _USUAL_SIZE = QSize(1440, 900)

@@ -22,27 +22,27 @@ from app.document.atoms import Layer
 from app.document.geometry import Rect
 from app.document.locality import changed_outside_paint
 from app.io.settings import SettingsStore
+from app.studio.session import Session
 from app.worker.engine_thread import EngineThread
 from app.worker.jobs import Engine, EngineInfo
 from app.worker.tasks import TaskThread
 
-from .actions import Actions, Command, OptionsBar
-from .canvas import Canvas
-from .files import PHOTO_SUFFIXES, PROJECT_SUFFIX, FileController, sample_photo
-from .first_run import FirstRun
-from .gallery import Gallery
-from .generate_panel import GeneratePanel
-from .generation import GenerationController
-from .help import Help, Parts
-from .label_palette import LabelPalette
-from .legend import Legend
-from .message_bar import Kind, MessageBar
-from .place_keys import PlaceKeys
-from .project_files import ProjectController
-from .reference import ReferenceController
-from .session import Session
-from .snapping import Snapping
-from .status_bar import StatusBar
+from .canvas.canvas import Canvas
+from .canvas.place_keys import PlaceKeys
+from .canvas.snapping import Snapping
+from .control.actions import Actions, Command, OptionsBar
+from .control.files import PHOTO_SUFFIXES, PROJECT_SUFFIX, FileController, sample_photo
+from .control.generation import GenerationController
+from .control.project_files import ProjectController
+from .dialogs.first_run import FirstRun
+from .dialogs.help import Help, Parts
+from .gallery.gallery import Gallery
+from .panels.generate_panel import GeneratePanel
+from .panels.label_palette import LabelPalette
+from .panels.legend import Legend
+from .panels.message_bar import Kind, MessageBar
+from .panels.reference import ReferenceController
+from .panels.status_bar import StatusBar
 
 _BOTH = ("canvas", "gallery")
 _NEED_A_PHOTO = ("save", "save-as", "export", "clear-paint", "suggest-labels", "uniform-labels")

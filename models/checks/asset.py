@@ -17,13 +17,14 @@ from ..checkpoints.published import config_from_fixture
 from ..checkpoints.read import load_checkpoint
 from ..config import GUIDE_RESOLUTION, ModelConfig, Semantics
 from ..drawing.guiding import GUIDE_GRID, affinities, guide_block_lists
-from ..drawing.masks import encoder_mask, one_hot, to_picture, to_pixels, token_mask
+from ..drawing.masks import encoder_mask, token_mask
 from ..drawing.ranking import score
 from ..drawing.sampling import Drawn, DrawTask, draw, finish
 from ..finishing.blend import reference_blend
 from ..grid import TokenGrid
 from ..networks.assembly import Networks, expected_shapes
-from ..networks.transformer import AttentionMaps, Transformer, Visible
+from ..networks.pictures import one_hot, to_picture, to_pixels
+from ..networks.transformers.transformer import AttentionMaps, Transformer, Visible
 from ..request import SamplingSettings
 from .asset_units import check_units
 from .record import Comparison, Record

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from ..config import Semantics
-from ..drawing.blocks import exclusion_causal, exclusion_full, visible_causal, visible_full
 from ..drawing.sampling import filter_logits
 from ..grid import TokenGrid, block_ids, strip_permutation
-from ..networks.attention import attend, attend_causal
-from ..networks.masking import AttentionBlock, MaskedConv2d, Norm, Region
-from ..networks.quantize import Codebook, quantiser_loss
-from ..networks.transformer import Attention, Peg
-from ..networks.vqgan import ResidualBlock
+from ..networks.transformers.attention import attend, attend_causal
+from ..networks.transformers.blocks import exclusion_causal, exclusion_full, visible_causal, visible_full
+from ..networks.transformers.transformer import Attention, Peg
+from ..networks.vqgan.masking import AttentionBlock, MaskedConv2d, Norm, Region
+from ..networks.vqgan.quantize import Codebook, quantiser_loss
+from ..networks.vqgan.vqgan import ResidualBlock
 from .record import Comparison, Record
 
 LAYER = 1e-5

@@ -25,13 +25,13 @@ from ..checkpoints.published import published_config
 from ..checkpoints.read import Checkpoint, default_checkpoint_folder, load_checkpoint
 from ..config import Label, LabelSet, Semantics, TransformerConfig
 from ..device import DeviceChoice, choose_device
-from ..drawing.blocks import random_lists
 from ..drawing.sampling import DrawTask, draw
 from ..editor import SceneEditor
 from ..grid import TokenGrid
 from ..networks.assembly import Networks
-from ..networks.decoding import IncrementalDecoder
-from ..networks.transformer import Transformer, Visible
+from ..networks.transformers.blocks import random_lists
+from ..networks.transformers.decoding import IncrementalDecoder
+from ..networks.transformers.transformer import Transformer, Visible
 from ..opening import editor_of
 from ..request import NOT_PAINTED, EditRequest, SamplingSettings
 

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..drawing.local import local_mask, plain_mask, released_mask, with_condition
-from ..networks.local import LocalConfig, LocalTransformer
-from ..networks.quantize import quantiser_loss
+from ..drawing.samplers.local import local_mask, plain_mask, released_mask, with_condition
+from ..networks.transformers.local import LocalConfig, LocalTransformer
+from ..networks.vqgan.quantize import quantiser_loss
 from .record import Comparison, Record
 from .two_stream import TwoStreamConv, TwoStreamVQGAN, pooled
 

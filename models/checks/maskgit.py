@@ -11,8 +11,8 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from ..drawing.parallel import LEAST, iterate, mask_again, masked_after, schedule
-from ..networks.bidirectional import Bidirectional, BidirectionalConfig
+from ..drawing.samplers.parallel import LEAST, iterate, mask_again, masked_after, schedule
+from ..networks.transformers.bidirectional import Bidirectional, BidirectionalConfig
 from ..training.losses.masked import masked_token_loss
 from .record import Comparison, Record
 

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..drawing.samplers.sliding import Place, coordinate_codes, place, walk, window
 from ..drawing.sampling import filter_logits
-from ..drawing.sliding import Place, coordinate_codes, place, walk, window
-from ..networks.causal import CausalConfig, CausalTransformer
-from ..networks.quantize import Codebook, quantiser_loss
+from ..networks.transformers.causal import CausalConfig, CausalTransformer
+from ..networks.vqgan.quantize import Codebook, quantiser_loss
 from ..training.losses.vqgan import Objective, PublishedDiscriminator, judge_loss, weight_of
 from .record import Comparison, Record
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..networks.quantize import Codebook
+from ..networks.vqgan.quantize import Codebook
 
 
 class TwoStreamConv(nn.Conv2d):

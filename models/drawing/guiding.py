@@ -7,8 +7,8 @@ from torch import Tensor
 
 from ..config import Semantics
 from ..grid import TokenGrid
-from ..networks.transformer import AttentionMaps, Transformer
-from .blocks import BlockLists, choose_blocks, pool_attention
+from ..networks.transformers.blocks import BlockLists, choose_blocks, pool_attention
+from ..networks.transformers.transformer import AttentionMaps, Transformer
 
 GUIDE_GRID = TokenGrid(16)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..device import DeviceChoice
 from ..networks.assembly import Networks
-from ..networks.vqgan import Part
+from ..networks.vqgan.vqgan import Part
 from .scene import Level
 from .steering import code_colors
 

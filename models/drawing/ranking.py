@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..candidate import Candidate
 from ..grid import TokenGrid
-from ..networks.transformer import Transformer, Visible
+from ..networks.transformers.transformer import Transformer, Visible
 
 
 def rank(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ..config import Semantics
 from ..grid import TokenGrid
-from ..networks.decoding import IncrementalDecoder
-from ..networks.transformer import Transformer, Visible
+from ..networks.transformers.decoding import IncrementalDecoder
+from ..networks.transformers.transformer import Transformer, Visible
 from ..request import SamplingSettings
 from .steering import Steering
 

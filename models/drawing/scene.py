@@ -14,8 +14,9 @@ from ..config import GUIDE_RESOLUTION, Semantics
 from ..device import DeviceChoice
 from ..grid import TokenGrid
 from ..networks.assembly import Networks
+from ..networks.pictures import one_hot, to_picture
 from ..request import NOT_PAINTED, EditRequest, Reroll
-from .masks import encoder_mask, one_hot, shrink_any, to_picture, token_mask
+from .masks import encoder_mask, shrink_any, token_mask
 from .windows import PlannedWindow, cut, scale_labels, scale_photo
 
 

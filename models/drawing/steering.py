@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..networks.vqgan import VQGAN
+from ..networks.vqgan.vqgan import VQGAN
 
 COLOR_SPREAD = 0.25  # standard deviation of the Gaussian at sketch strength 1, in picture values (-1…1)
 

@@ -19,13 +19,13 @@ import torch
 from ..checkpoints.read import Checkpoint
 from ..config import GUIDE_RESOLUTION
 from ..device import choose_device
-from ..drawing.blocks import BlockLists, random_lists
-from ..drawing.masks import one_hot, to_picture, to_pixels
 from ..drawing.samplers.asset import AssetSampler
 from ..errors import RequestError
 from ..grid import TokenGrid
-from ..networks.quantize import perplexity
-from ..networks.transformer import Transformer, Visible
+from ..networks.pictures import one_hot, to_picture, to_pixels
+from ..networks.transformers.blocks import BlockLists, random_lists
+from ..networks.transformers.transformer import Transformer, Visible
+from ..networks.vqgan.quantize import perplexity
 from ..opening import editor_of
 from ..request import USUAL, EditRequest, SamplingSettings
 from ..training.data.codes import CodeSet, encode_crops, encode_pictures, joined

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 
-from ..drawing.masks import to_picture
+from ..networks.pictures import to_picture
 from ..training.losses.perceptual import PERCEPTUAL, Backbone, feature_distance, load_backbone
 
 STAGES = 6

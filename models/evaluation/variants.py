@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from ..config import Semantics, TransformerConfig
-from ..drawing.blocks import FIRST_LISTED, BlockLists, random_lists
 from ..drawing.context import DrawnScene, WindowContext
 from ..drawing.guiding import GUIDE_GRID, guide_block_lists
 from ..drawing.samplers.asset import ChooseLists
 from ..drawing.sampling import Drawn, pick, uniforms
 from ..grid import BLOCKS
-from ..networks.transformer import Transformer
+from ..networks.transformers.blocks import FIRST_LISTED, BlockLists, random_lists
+from ..networks.transformers.transformer import Transformer
 
 
 def no_lists(config: TransformerConfig, samples: int) -> BlockLists:

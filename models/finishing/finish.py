@@ -11,10 +11,10 @@ from torch import Tensor
 from ..candidate import Patch
 from ..config import TOKEN_PIXELS, Semantics
 from ..drawing.context import Watch
-from ..drawing.masks import to_pixels
 from ..drawing.picture import PictureDecoder
 from ..drawing.scene import Level, Scene
 from ..drawing.windows import Plan, drawn_part, place_back
+from ..networks.pictures import to_pixels
 from ..request import EditRequest, Progress
 from ..texture.maker import TextureMaker
 from ..texture.stage import DrawnArea

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from ..config import ModelConfig
 from ..errors import CheckpointError
-from .segmentation import Segmenter
-from .transformer import Transformer
-from .vqgan import VQGAN
+from .segmenter.segmentation import Segmenter
+from .transformers.transformer import Transformer
+from .vqgan.vqgan import VQGAN
 
 
 class Networks(nn.Module):

@@ -22,8 +22,8 @@ from ..checkpoints.write import save_checkpoint
 from ..config import GUIDE_RESOLUTION, TOKEN_PIXELS, LabelSet, ModelConfig, label_set_from_json
 from ..networks.assembly import expected_shapes
 from ..networks.presets import EIGHT_BITS, default_config
-from ..networks.transformer import Transformer
-from ..networks.vqgan import VQGAN
+from ..networks.transformers.transformer import Transformer
+from ..networks.vqgan.vqgan import VQGAN
 from . import team
 from .data.code_cache import cached_codes
 from .data.codes import CodeSet, crop_scales, encode_crops

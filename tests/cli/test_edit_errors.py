@@ -17,7 +17,7 @@ from PIL import Image
 from models.checkpoints.write import save_checkpoint
 from models.drawing.samplers import asset as engine_module
 from models.networks.assembly import Networks
-from models.networks.vqgan import VQGAN
+from models.networks.vqgan.vqgan import VQGAN
 from tests.cli.command_line import SIZE, CommandLine, Result
 from tests.helpers import LABEL_SET, LABELS, box_paint, some_labels, tiny_config, tiny_networks
 

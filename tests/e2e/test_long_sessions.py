@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QTimer
 
+from app.studio.session import UNDO_STEPS
 from app.ui.main_window import MainWindow
-from app.ui.session import UNDO_STEPS
 from tests.e2e.test_paint_and_export import LONG, landscape, open_engine
 from tests.ui.fake_engine import FakeEngine
 from tests.ui.window_fixtures import WAIT, drag

@@ -12,10 +12,10 @@ from PySide6.QtTest import QTest
 
 from app.io.save import ExportOptions
 from app.io.settings import SettingsStore
-from app.ui.export_dialog import ExportChoice
-from app.ui.gallery import Gallery
+from app.studio.runs import RunKind
+from app.ui.dialogs.export_dialog import ExportChoice
+from app.ui.gallery.gallery import Gallery
 from app.ui.main_window import MainWindow
-from app.ui.runs import RunKind
 from models.request import NOT_PAINTED
 from tests.e2e.test_paint_and_export import LONG, open_engine
 from tests.ui.window_fixtures import WAIT, drag

@@ -12,14 +12,14 @@ from PIL import Image
 
 from app.cli import main
 from models.checkpoints.read import load_checkpoint
-from models.drawing.blocks import random_lists
 from models.evaluation.baselines import PatchRetrieval, fill_mean_color, fill_telea, mean_colors
 from models.evaluation.cases import cases
 from models.evaluation.evaluate import Evaluation, Setting
 from models.evaluation.variants import no_lists, sliding_nats
 from models.grid import TokenGrid
 from models.networks.assembly import expected_shapes
-from models.networks.transformer import Visible
+from models.networks.transformers.blocks import random_lists
+from models.networks.transformers.transformer import Visible
 from models.training.data.pairs import DataSet
 from tests.helpers import CODES, LABEL_CODES, LABELS, save_tiny_checkpoint, tiny_config, tiny_transformer
 from tests.training.training_data import write_loose

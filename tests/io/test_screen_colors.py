@@ -9,7 +9,7 @@ import pytest
 from PySide6.QtGui import QColorSpace
 
 from app.io.screen_colors import ScreenColors
-from app.ui import images
+from app.ui.look import images
 
 WIDE = (QColorSpace.NamedColorSpace.AdobeRgb, QColorSpace.NamedColorSpace.DisplayP3)
 

@@ -14,7 +14,7 @@ from models.drawing.ranking import rank
 from models.drawing.steering import Sketch, Steering, code_colors
 from models.editor import SceneEditor
 from models.errors import RequestError
-from models.networks.vqgan import VQGAN
+from models.networks.vqgan.vqgan import VQGAN
 from models.request import NOT_PAINTED, Draft, EditRequest, InFull, Progress, Reroll, SamplingSettings
 from tests.helpers import CODES, box_paint, some_labels, some_photo, tiny_editor
 

@@ -20,18 +20,9 @@ from models.drawing.samplers import asset as module
 from models.editor import BATCH, SceneEditor
 from models.errors import DeviceError, RequestError
 from models.finishing import finish
-from models.networks.vqgan import VQGAN
+from models.networks.vqgan.vqgan import VQGAN
 from models.request import NOT_PAINTED, Cancelled, CancelToken, EditRequest, Progress, SamplingSettings
-from tests.helpers import (
-    CODES,
-    LABELS,
-    box_paint,
-    paint_of,
-    some_labels,
-    some_photo,
-    tiny_config,
-    tiny_editor,
-)
+from tests.helpers import CODES, LABELS, box_paint, paint_of, some_labels, some_photo, tiny_config, tiny_editor
 
 
 @lru_cache(maxsize=2)
@@ -262,7 +253,7 @@ def test_that_a_photo_of_other_colours_is_drawn_into_as_one_of_srgb(window: int)
 
 
 def test_that_previews_show_what_is_drawn_over_the_sketch_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.finishing.preview.FIRST", 0.0)
+    monkeypatch.setattr("models.drawing.previews.FIRST", 0.0)
     edit = request(box_paint(540, 540, 200, 220, 250, 300), samples=2, window=512)
     steps: list[Progress] = []
     drawn = list(engine().run(edit, None, steps.append, preview_share=1000.0))

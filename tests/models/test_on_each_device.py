@@ -18,7 +18,7 @@ from models.drawing.ranking import rank, score
 from models.drawing.samplers.asset import known_condition
 from models.editor import SceneEditor
 from models.errors import DeviceError
-from models.networks.transformer import Visible
+from models.networks.transformers.transformer import Visible
 from models.opening import open_editor
 from models.request import NOT_PAINTED, Draft, EditRequest, InFull, Progress, Reroll, SamplingSettings
 from models.training.precision import Precision
@@ -67,7 +67,7 @@ def test_that_a_draft_at_256_is_drawn_in_full_as_it_was(device: str) -> None:
 
 
 def test_that_drafts_rerolls_previews_and_attention_run(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.finishing.preview.FIRST", 0.0)
+    monkeypatch.setattr("models.drawing.previews.FIRST", 0.0)
     engine = tiny_editor(device=device)
     drafts = list(engine.run(edit(way=Draft())))
     steps: list[Progress] = []

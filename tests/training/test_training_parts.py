@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from models.grid import TokenGrid
-from models.networks.quantize import Codebook
+from models.networks.vqgan.quantize import Codebook
 from models.training.losses.discriminator import FeatureDiscriminator, PatchDiscriminator, adaptive_weight, hinge_loss
 from models.training.losses.perceptual import load_backbone, perceptual_distance
 from models.training.stages import codebook as module

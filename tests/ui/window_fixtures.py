@@ -16,10 +16,10 @@ from PySide6.QtWidgets import QApplication
 
 from app.document.brush import Point
 from app.io.settings import SettingsStore
-from app.ui import files
-from app.ui.canvas import Canvas
+from app.ui.canvas.canvas import Canvas
+from app.ui.control import files
+from app.ui.look.theme import apply_theme
 from app.ui.main_window import MainWindow
-from app.ui.theme import apply_theme
 from app.worker.jobs import Engine
 from tests.ui.fake_engine import FakeEngine
 

@@ -14,14 +14,14 @@ from torch import Tensor
 from ...candidate import Patch
 from ...config import Semantics
 from ...device import DeviceChoice
-from ...finishing.preview import Pace, over_sketch
 from ...networks.assembly import Networks
-from ...networks.transformer import Transformer, Visible
+from ...networks.transformers.blocks import BlockLists
+from ...networks.transformers.transformer import Transformer, Visible
 from ...request import InFull, Progress
-from ..blocks import BlockLists
 from ..context import DrawnScene, WindowContext
 from ..guiding import guide_block_lists
 from ..picture import PictureDecoder
+from ..previews import Pace, over_sketch
 from ..ranking import score
 from ..sampling import Drawn, DrawTask, Partial, draw, uniforms
 from ..scene import Level

@@ -23,9 +23,10 @@ import torch
 from torch import Tensor
 
 from ...config import GUIDE_RESOLUTION, ModelConfig
-from ...drawing.masks import one_hot, shrink_any, to_picture
+from ...drawing.masks import shrink_any
 from ...drawing.windows import scale_labels, scale_photo
-from ...networks.vqgan import VQGAN
+from ...networks.pictures import one_hot, to_picture
+from ...networks.vqgan.vqgan import VQGAN
 from ..precision import Precision
 from .masks import MAX_RATIO, training_mask
 from .pairs import CropStream, Pair

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...config import GUIDE_RESOLUTION, TOKEN_PIXELS
-from ...networks.vqgan import VQGAN
+from ...networks.vqgan.vqgan import VQGAN
 from ..precision import Precision
 from .masks import MAX_RATIO
 from .resident import PAINTS, ResidentCrops

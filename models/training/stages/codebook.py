@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...networks.quantize import Codebook
+from ...networks.vqgan.quantize import Codebook
 from .. import team
 
 START = 250  # steps without quantisation

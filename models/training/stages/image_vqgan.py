@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from ...config import TOKEN_PIXELS, ModelConfig
 from ...drawing.masks import shrink_any
-from ...networks.quantize import perplexity
-from ...networks.vqgan import VQGAN
+from ...networks.vqgan.quantize import perplexity
+from ...networks.vqgan.vqgan import VQGAN
 from .. import team
 from ..data.masks import training_mask
 from ..data.pairs import CropStream, DataSet

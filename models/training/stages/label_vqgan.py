@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...config import ModelConfig
-from ...networks.quantize import perplexity
-from ...networks.vqgan import VQGAN
+from ...networks.vqgan.quantize import perplexity
+from ...networks.vqgan.vqgan import VQGAN
 from .. import team
 from ..data.pairs import CropStream, DataSet
 from ..precision import Precision

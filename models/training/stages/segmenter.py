@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...config import ModelConfig
-from ...networks.scenery import CELL, measures
-from ...networks.segmentation import SCALES, Segmenter, as_seen
+from ...networks.segmenter.scenery import CELL, measures
+from ...networks.segmenter.segmentation import SCALES, Segmenter, as_seen
 from .. import team
 from ..data.pairs import CropStream, DataSet
 from ..losses.perceptual import Backbone, feature_distance

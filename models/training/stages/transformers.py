@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...config import GUIDE_RESOLUTION, ModelConfig, TransformerConfig
-from ...drawing.blocks import BlockLists, choose_blocks
 from ...drawing.guiding import GUIDE_GRID, affinities
 from ...grid import TokenGrid
-from ...networks.transformer import AttentionMaps, Transformer, Visible
+from ...networks.transformers.blocks import BlockLists, choose_blocks
+from ...networks.transformers.transformer import AttentionMaps, Transformer, Visible
 from .. import team
 from ..data.codes import CodeSet
 from ..data.fresh_codes import FreshCodes

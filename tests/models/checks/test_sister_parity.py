@@ -17,11 +17,11 @@ from safetensors.torch import load_file
 from models.checks import ilat, maskgit, taming, two_stream
 from models.checks.parity import SISTERS, check_fixture
 from models.checks.record import Comparison
-from models.drawing import parallel, sliding
-from models.drawing.sliding import Place
-from models.networks import causal, local
-from models.networks.causal import CausalTransformer
-from models.networks.local import LocalTransformer
+from models.drawing.samplers import parallel, sliding
+from models.drawing.samplers.sliding import Place
+from models.networks.transformers import causal, local
+from models.networks.transformers.causal import CausalTransformer
+from models.networks.transformers.local import LocalTransformer
 from models.training.losses import vqgan
 from tests.shared import shared_path
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.config import Semantics
-from models.drawing.blocks import (
+from models.grid import BLOCKS
+from models.networks.transformers.blocks import (
     FIRST_LISTED,
     BlockLists,
     all_blocks,
@@ -22,7 +23,6 @@ from models.drawing.blocks import (
     visible_causal,
     visible_full,
 )
-from models.grid import BLOCKS
 from tests.helpers import examples, tiny_transformer_config
 
 SEEDS = st.integers(0, 2**31)

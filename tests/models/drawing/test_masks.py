@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.config import Semantics
-from models.drawing.masks import encoder_mask, one_hot, shrink_any, to_picture, to_pixels, token_mask
+from models.drawing.masks import encoder_mask, shrink_any, token_mask
+from models.networks.pictures import one_hot, to_picture, to_pixels
 from tests.helpers import examples
 
 STROKES = 400

@@ -12,18 +12,13 @@ from hypothesis import strategies as st
 
 from models.candidate import Candidate
 from models.config import Semantics
-from models.drawing.blocks import BlockLists, random_lists
 from models.drawing.ranking import rank, score
 from models.drawing.sampling import DrawTask, draw, finish, uniforms
 from models.grid import TokenGrid
-from models.networks.transformer import Visible
+from models.networks.transformers.blocks import BlockLists, random_lists
+from models.networks.transformers.transformer import Visible
 from models.request import SamplingSettings
-from tests.helpers import (
-    CODES,
-    LABEL_CODES,
-    examples,
-    tiny_transformer,
-)
+from tests.helpers import CODES, LABEL_CODES, examples, tiny_transformer
 
 NET = tiny_transformer()
 

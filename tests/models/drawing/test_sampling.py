@@ -15,19 +15,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.config import Semantics
-from models.drawing.blocks import BlockLists, random_lists
 from models.drawing.sampling import Drawn, DrawTask, draw, filter_logits, finish, pick, uniforms
 from models.drawing.steering import Steering
 from models.grid import TokenGrid
-from models.networks.transformer import Transformer, Visible
+from models.networks.transformers.blocks import BlockLists, random_lists
+from models.networks.transformers.transformer import Transformer, Visible
 from models.request import SamplingSettings
-from tests.helpers import (
-    CODES,
-    LABEL_CODES,
-    examples,
-    tiny_transformer,
-    tiny_transformer_config,
-)
+from tests.helpers import CODES, LABEL_CODES, examples, tiny_transformer, tiny_transformer_config
 
 PLAIN = SamplingSettings(top_k=None)
 GREEDY = SamplingSettings(top_k=1)

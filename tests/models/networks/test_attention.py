@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.drawing.blocks import all_blocks, random_lists, visible_causal, visible_full
 from models.grid import BLOCKS
-from models.networks.attention import (
+from models.networks.transformers.attention import (
     attend,
     attend_causal,
     attend_causal_blocks,
     attention_weights,
     gather_blocks,
 )
+from models.networks.transformers.blocks import all_blocks, random_lists, visible_causal, visible_full
 from tests.helpers import examples, tiny_transformer_config
 
 HEADS, WIDTH = 2, 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.networks.edges import EdgeFilter
+from models.networks.segmenter.edges import EdgeFilter
 
 EDGE, GUESSED = 260, 256  # columns: where the picture's edge is, and where the map believes it to be
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.config import Semantics
-from models.networks.masking import GROUPS, NORM_EPS, AttentionBlock, MaskedConv2d, Norm, PositionNorm, Region
+from models.networks.vqgan.masking import GROUPS, NORM_EPS, AttentionBlock, MaskedConv2d, Norm, PositionNorm, Region
 from tests.helpers import examples
 
 SEEDS = st.integers(0, 2**31)

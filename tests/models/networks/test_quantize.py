@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.networks.quantize import Codebook, perplexity, quantiser_loss
+from models.networks.vqgan.quantize import Codebook, perplexity, quantiser_loss
 from tests.helpers import examples
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from models.config import SegmenterConfig
-from models.networks.scenery import MEASURES, Scenery, measures
-from models.networks.segmentation import Segmenter
+from models.networks.segmenter.scenery import MEASURES, Scenery, measures
+from models.networks.segmenter.segmentation import Segmenter
 from tests.helpers import LABELS
 from tests.models.networks.test_segmentation import photo
 

@@ -9,7 +9,7 @@ from models.config import Label, LabelSet
 from models.device import choose_device
 from models.editor import SceneEditor
 from models.networks.assembly import Networks
-from models.networks.segmentation import Segmenter
+from models.networks.segmenter.segmentation import Segmenter
 from tests.helpers import LABEL_SET, LABELS, tiny_config
 
 CONFIG = tiny_config(segmenter=True)

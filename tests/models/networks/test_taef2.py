@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 from models.checkpoints.read import default_checkpoint_folder, load_checkpoint
-from models.networks.latent_decoder import LatentDecoder
-from models.networks.taef2 import latent_to_picture
+from models.networks.vqgan.latent_decoder import LatentDecoder
+from models.networks.vqgan.taef2 import latent_to_picture
 from tests.shared import shared_path
 
 

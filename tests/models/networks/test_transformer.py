@@ -12,17 +12,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.config import Semantics, TransformerConfig
-from models.drawing.blocks import all_blocks, random_lists
 from models.drawing.guiding import GUIDE_GRID, affinities, guide_block_lists
 from models.grid import TokenGrid
-from models.networks.transformer import AttentionMaps, Transformer, Visible
-from tests.helpers import (
-    CODES,
-    LABEL_CODES,
-    examples,
-    tiny_transformer,
-    tiny_transformer_config,
-)
+from models.networks.transformers.blocks import all_blocks, random_lists
+from models.networks.transformers.transformer import AttentionMaps, Transformer, Visible
+from tests.helpers import CODES, LABEL_CODES, examples, tiny_transformer, tiny_transformer_config
 
 SIDES = (16, 32, 48, 64)
 

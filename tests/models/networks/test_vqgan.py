@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.config import Semantics, VQGANConfig
-from models.drawing.masks import to_pixels
-from models.networks import masking
-from models.networks.latent_decoder import WIDTHS
-from models.networks.masking import STRIP
+from models.networks.pictures import to_pixels
 from models.networks.presets import default_config
-from models.networks.vqgan import VQGAN
+from models.networks.vqgan import masking
+from models.networks.vqgan.latent_decoder import WIDTHS
+from models.networks.vqgan.masking import STRIP
+from models.networks.vqgan.vqgan import VQGAN
 from tests.helpers import CODES, LABELS, examples, tiny_vqgan, tiny_vqgan_config
 
 KINDS = ["empty", "full", "one cell", "all but one cell", "random", "strokes"]

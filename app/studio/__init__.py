@@ -1,0 +1,1 @@
+"""What a session holds: document, undo, runs and their versions; no widgets."""

@@ -1,0 +1,1 @@
+"""The canvas: the photo in tiles, what lies over it, and the hands on it."""

@@ -1,0 +1,1 @@
+"""Controllers: what menus, buttons and the engine's answers do."""

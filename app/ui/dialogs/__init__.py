@@ -1,0 +1,1 @@
+"""Dialogs, help, and what starts or ends a session."""

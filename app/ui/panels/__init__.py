@@ -1,0 +1,1 @@
+"""Panels and bars round the canvas."""

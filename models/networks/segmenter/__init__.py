@@ -1,0 +1,1 @@
+"""Labels suggested for a photo."""

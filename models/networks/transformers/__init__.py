@@ -1,0 +1,1 @@
+"""Transformers and their attention, whole and a few entries at a time."""

@@ -1,0 +1,1 @@
+"""VQGANs: pictures to codes and back."""
