@@ -280,8 +280,8 @@ def _segment(options: argparse.Namespace) -> int:
     _threads(options)
     import numpy as np
 
-    from app.io.maps import save_index_map
-    from app.io.photo import load_photo
+    from app.io.pictures.maps import save_index_map
+    from app.io.pictures.photo import load_photo
 
     photo = load_photo(options.photo)
     engine = _engine(options)

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from app.io.contact_sheet import contact_sheet
-from app.io.depth import to_full_depth
-from app.io.maps import load_index_map, load_mask
-from app.io.photo import Photo, load_photo
-from app.io.save import save_photo
+from app.io.pictures.contact_sheet import contact_sheet
+from app.io.pictures.depth import to_full_depth
+from app.io.pictures.maps import load_index_map, load_mask
+from app.io.pictures.photo import Photo, load_photo
+from app.io.pictures.save import save_photo
 from models.candidate import Candidate
 from models.config import LabelSet
 from models.drawing.ranking import rank

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from app.document.brush import Point  # noqa: E402
-from app.io.contact_sheet import contact_sheet  # noqa: E402
+from app.io.pictures.contact_sheet import contact_sheet  # noqa: E402
 from app.ui.look.theme import apply_theme  # noqa: E402
 from app.ui.main_window import MainWindow  # noqa: E402
 from models.drawing.ranking import rank  # noqa: E402

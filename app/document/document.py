@@ -23,7 +23,7 @@ from .geometry import Rect
 from .shapes import connected_region, polygon
 
 if TYPE_CHECKING:
-    from app.io.photo import Photo
+    from app.io.pictures.photo import Photo
     from app.io.project import ProjectData
 
     from .superpixels import Superpixels

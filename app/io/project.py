@@ -31,8 +31,8 @@ from models.request import WINDOWS, SamplingSettings
 
 from .atomic import write_atomically
 from .errors import PhotoError, ProjectError, one_line
-from .maps import unpacked
-from .photo import Photo, decode_photo
+from .pictures.maps import unpacked
+from .pictures.photo import Photo, decode_photo
 
 SUFFIX = ".scenebrush"
 SCHEMA = 1

@@ -13,7 +13,7 @@ import numpy as np
 from app.document.document import Document
 from app.document.geometry import Rect
 from app.document.reduced import reduced
-from app.io.maps import packed, unpacked
+from app.io.pictures.maps import packed, unpacked
 from app.worker.jobs import JobState
 from models.candidate import Candidate, Patch
 from models.request import NOT_PAINTED, EditRequest, Reference, SamplingSettings

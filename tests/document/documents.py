@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 
 from app.document.document import Document
-from app.io.photo import Photo
+from app.io.pictures.photo import Photo
 from models.candidate import Candidate, DrawnWindow, Patch, Window
 from models.request import NOT_PAINTED
 

@@ -10,7 +10,7 @@ import tifffile
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
-from app.io.save import ExportOptions
+from app.io.pictures.save import ExportOptions
 from app.io.settings import SettingsStore
 from app.studio.runs import RunKind
 from app.ui.dialogs.export_dialog import ExportChoice

@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from app.io.maps import packed
+from app.io.pictures.maps import packed
 from app.io.project import ProjectData, SavedCandidate, SavedRun
 from models.candidate import Candidate, DrawnWindow, Patch, Window
 from models.request import NOT_PAINTED, SamplingSettings

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.io.depth import to_eight_bit, to_full_depth, to_sixteen_bit
-from app.io.photo import decode_photo
+from app.io.pictures.depth import to_eight_bit, to_full_depth, to_sixteen_bit
+from app.io.pictures.photo import decode_photo
 
 
 def test_that_an_eight_bit_edit_is_passed_through(samples):

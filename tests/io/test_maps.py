@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from app.io.errors import ExportError, MapError
-from app.io.maps import decode_index_map, encode_index_map, load_index_map, load_mask, save_index_map
+from app.io.pictures.maps import decode_index_map, encode_index_map, load_index_map, load_mask, save_index_map
 
 COLORS = np.random.default_rng(3).integers(0, 256, (182, 3), np.uint8)
 SIZE = (11, 17)

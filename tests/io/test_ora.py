@@ -15,9 +15,9 @@ from PIL import Image
 from PySide6.QtGui import QColorSpace
 
 from app.io.errors import ExportError
-from app.io.ora import encode_ora, save_ora
-from app.io.photo import Photo, decode_photo
-from app.io.screen_colors import ScreenColors
+from app.io.pictures.ora import encode_ora, save_ora
+from app.io.pictures.photo import Photo, decode_photo
+from app.io.pictures.screen_colors import ScreenColors
 
 COLORS = np.array([(1, 2, 3), (40, 90, 180)], np.uint8)
 

@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from app.io.depth import to_eight_bit
-from app.io.ora import save_ora
+from app.io.pictures.depth import to_eight_bit
+from app.io.pictures.ora import save_ora
 from tests.io.test_ora import COLORS, edited, image, opened, photo
 
 _SECONDS = 90  # its first start fills a resource folder; a question that waits for an answer takes for ever

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from app.io.depth import to_eight_bit
 from app.io.errors import PhotoError
-from app.io.photo import decode_photo, load_photo
-from app.io.save import save_photo
+from app.io.pictures.depth import to_eight_bit
+from app.io.pictures.photo import decode_photo, load_photo
+from app.io.pictures.save import save_photo
 
 KINDS = [("JPEG", 3)] + [(kind, channels) for kind in ("PNG", "TIFF", "WEBP", "PNG16", "TIFF16") for channels in (3, 4)]
 

@@ -12,10 +12,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from app.io import exif
 from app.io.errors import ExportError
-from app.io.photo import Photo, decode_photo, load_photo
-from app.io.save import save_photo
+from app.io.pictures import exif
+from app.io.pictures.photo import Photo, decode_photo, load_photo
+from app.io.pictures.save import save_photo
 
 AI_MARK = b"http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 SUFFIXES = [".png", ".tif", ".jpg"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PySide6.QtGui import QColorSpace
 
-from app.io.screen_colors import ScreenColors
+from app.io.pictures.screen_colors import ScreenColors
 from app.ui.look import images
 
 WIDE = (QColorSpace.NamedColorSpace.AdobeRgb, QColorSpace.NamedColorSpace.DisplayP3)

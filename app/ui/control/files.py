@@ -10,15 +10,15 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from app.document.document import Document
-from app.io.depth import to_full_depth, to_sixteen_bit
 from app.io.errors import ExportError
-from app.io.maps import load_index_map, save_index_map
-from app.io.ora import SUFFIX as ORA_SUFFIX
-from app.io.ora import save_ora
-from app.io.photo import Photo, load_photo
+from app.io.pictures.depth import to_full_depth, to_sixteen_bit
+from app.io.pictures.maps import load_index_map, save_index_map
+from app.io.pictures.ora import SUFFIX as ORA_SUFFIX
+from app.io.pictures.ora import save_ora
+from app.io.pictures.photo import Photo, load_photo
+from app.io.pictures.save import has_private_fields, save_photo
 from app.io.project import SUFFIX as PROJECT_SUFFIX
 from app.io.project import ProjectData, is_project, read_project
-from app.io.save import has_private_fields, save_photo
 from app.studio.session import Session
 from app.worker.engine_thread import EngineThread
 from app.worker.jobs import EngineInfo, Suggestion

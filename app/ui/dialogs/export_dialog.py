@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.io.save import ExportOptions
+from app.io.pictures.save import ExportOptions
 
 from ..panels.generate_panel import FIELD_MARGINS
 

@@ -11,7 +11,7 @@ from PySide6.QtCore import QByteArray, QObject, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QMainWindow, QMessageBox
 
-from app.io.save import ExportOptions
+from app.io.pictures.save import ExportOptions
 from app.io.settings import Settings, SettingsStore
 from app.worker.engine_thread import EngineThread
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
-from app.io.photo import Photo, load_photo
+from app.io.pictures.photo import Photo, load_photo
 from app.worker.engine_thread import EngineThread
 from app.worker.tasks import TaskThread
 from models.request import Reference

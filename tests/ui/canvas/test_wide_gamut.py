@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from PySide6.QtGui import QColorSpace, QImage
 
-from app.io.screen_colors import ScreenColors
+from app.io.pictures.screen_colors import ScreenColors
 from app.ui.look.images import to_rgb
 from app.ui.main_window import MainWindow
 from tests.ui.control.test_generating import finished, paint_and_generate

@@ -26,7 +26,7 @@ sys.path.insert(0, sys.argv[2])
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
 from pathlib import Path
 from PySide6.QtCore import QCoreApplication
-from app.ui.recovery import RecoveryFolder
+from app.ui.control.recovery import RecoveryFolder
 from tests.io.projects import project
 application = QCoreApplication([])
 folder = RecoveryFolder(Path(sys.argv[1]))

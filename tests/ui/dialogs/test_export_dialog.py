@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from PySide6.QtWidgets import QFileDialog
 
-from app.io.save import ExportOptions
+from app.io.pictures.save import ExportOptions
 from app.ui.control import save_names
 from app.ui.dialogs import export_dialog
 from app.ui.dialogs.export_dialog import ExportChoice, ExportDialog

@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QDockWidget, QMessageBox
 
-from app.io.save import ExportOptions
+from app.io.pictures.save import ExportOptions
 from app.io.settings import SettingsStore
 from app.ui.dialogs.diagnostics import own_version, without_home
 from app.ui.dialogs.export_dialog import ExportChoice

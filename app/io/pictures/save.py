@@ -13,10 +13,10 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from ..atomic import write_atomically
+from ..errors import ExportError, one_line
 from . import png
-from .atomic import write_atomically
 from .depth import to_eight_bit, to_sixteen_bit
-from .errors import ExportError, one_line
 from .exif import parse
 from .photo import Photo
 

@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
+from ..errors import PhotoError, one_line
 from . import exif, png
 from .depth import to_eight_bit
-from .errors import PhotoError, one_line
 from .screen_colors import ScreenColors
 
 _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")

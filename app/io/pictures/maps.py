@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..atomic import write_atomically
+from ..errors import MapError, PhotoError, one_line
 from . import png
-from .atomic import write_atomically
-from .errors import MapError, PhotoError, one_line
 from .photo import load_photo, pillow_limit
 
 _LOSSLESS = ("PNG", "TIFF", "BMP")

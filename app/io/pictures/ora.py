@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 
-from .atomic import write_atomically
+from ..atomic import write_atomically
 from .depth import to_eight_bit, to_sixteen_bit
 from .photo import Photo
 from .save import XMP_AI_EDITED, encode_png, with_alpha

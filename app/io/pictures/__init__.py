@@ -1,0 +1,1 @@
+"""Photos, label maps and layers: reading and writing."""
