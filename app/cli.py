@@ -6,16 +6,23 @@ Expected errors are one line on stderr and exit code 2.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from app.arguments import above, png_file, report_file, whole, within
+from app.arguments import png_file, report_file, whole
+from app.engineering import (
+    bench_command,
+    convert_command,
+    evaluate_command,
+    parity_command,
+    train_command,
+    train_options,
+    use_threads,
+)
 from models.errors import RequestError, ScenebrushError
 
 COMMANDS = ("edit", "labels", "segment", "convert", "parity", "bench", "train", "evaluate")
@@ -85,21 +92,26 @@ def _command_parser() -> argparse.ArgumentParser:
     made.add_argument("photo", type=Path)
     made.add_argument("--out", type=png_file, required=True, metavar="MAP.png")
     _common(made)
-    made = command("convert", "Convert published .ckpt files into a checkpoint folder.", _convert)
+    made = command("convert", "Convert published .ckpt files into a checkpoint folder.", convert_command)
     made.add_argument("sga", type=Path, metavar="SGA.ckpt")
     made.add_argument("guiding", type=Path, metavar="GUIDING.ckpt")
     made.add_argument("--config", required=True, help="asset-landscape-1024, asset-coco-512, or a JSON file")
     made.add_argument("--out", type=Path, required=True, metavar="DIR")
-    made = command("parity", "Compare the engine with a fixture of the published model.", _parity)
+    made = command(
+        "parity",
+        "Compare our code with a fixture of published results, of four systems.",
+        parity_command,
+    )
     made.add_argument("fixture", type=Path, metavar="DIR")
     made.add_argument("--json", type=report_file, metavar="FILE")
-    made = command("bench", "Measure the sampler on the CPU, and whole edits on --device.", _bench)
+    made = command("bench", "Measure the sampler on the CPU, and whole edits on --device.", bench_command)
     made.add_argument("--json", type=report_file, metavar="FILE")
     made.add_argument("--published-size", action="store_true", help="also a random model of the published size")
     made.add_argument("--tokens", type=whole(1), default=24, help="tokens to draw in each measurement")
     _common(made)
-    _train_options(command("train", "Train one stage, all of them, or export a checkpoint.", _train))
-    made = command("evaluate", "Measure a checkpoint on validation photos, beside baselines and ablations.", _evaluate)
+    train_options(command("train", "Train one stage, all of them, or export a checkpoint.", train_command))
+    what = "Measure a checkpoint on validation photos, beside baselines and ablations."
+    made = command("evaluate", what, evaluate_command)
     made.add_argument("data", type=Path, nargs="+", metavar="DATA", help="folders with photo + label-map pairs")
     made.add_argument(
         "--unseen", type=Path, action="append", default=[], metavar="DIR", help="more pairs, none of them trained on"
@@ -146,54 +158,11 @@ def _edit_options(parser: argparse.ArgumentParser) -> None:
     _common(parser)
 
 
-def _train_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("stage", choices=("label-vqgan", "image-vqgan", "guide", "sga", "segmenter", "all", "export"))
-    parser.add_argument("--data", type=Path, action="append", default=[], metavar="DIR", help="may be repeated")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the state of the stages is kept")
-    parser.add_argument("--out", type=Path, default=Path("checkpoints/default"), help="checkpoint folder of `export`")
-    parser.add_argument("--name", default="default", help="name of the exported checkpoint")
-    parser.add_argument("--label-set", type=Path, help="JSON file with the labels (default: landscape-20)")
-    parser.add_argument("--backbone", type=Path, help="weights of the perceptual loss (image-vqgan)")
-    parser.add_argument("--resume", action="store_true", help="go on from the state in --runs")
-    parser.add_argument("--start", type=Path, metavar="CHECKPOINT", help="begin stages without a state from this one")
-    parser.add_argument("--max-minutes", "--minutes-total", type=above(0), help="of the stage, or of `all` together")
-    parser.add_argument("--max-steps", type=whole(1))
-    parser.add_argument("--batch", type=whole(1))
-    parser.add_argument(
-        "--crops", type=whole(1), default=2, help="guide, sga: crops of each photo whose codes are kept"
-    )
-    parser.add_argument("--enlarged", type=whole(0), default=0, help="sga: so many smaller photos join, enlarged")
-    parser.add_argument("--from-guide", action="store_true", help="sga: begin as a copy of the guide")
-    parser.add_argument("--dropout", type=within(0, 1), metavar="P", help="guide, sga: while training")
-    parser.add_argument("--learning-rate", type=above(0), help="default: the stage's own")
-    parser.add_argument(
-        "--adversarial-weight", type=within(0, 1000), help="share of the reconstruction gradient (default 0.1)"
-    )
-    parser.add_argument("--crop", type=int, choices=(128, 256), help="image-vqgan: side of its crops in pixels")
-    parser.add_argument(
-        "--texture-weight", type=within(0, 1000), help="image-vqgan: of the texture distance (needs --backbone)"
-    )
-    parser.add_argument("--adversarial-start", type=whole(0), help="step at which the adversarial loss begins")
-    parser.add_argument(
-        "--decoder-only", action="store_true", help="image-vqgan: keep encoder and codebook as they are"
-    )
-    parser.add_argument("--quiet", action="store_true")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--threads", type=whole(1))
-
-
 # --- commands --------------------------------------------------------------------------------------------
 
 
-def _threads(options: argparse.Namespace) -> None:
-    if options.threads is not None:
-        import torch
-
-        torch.set_num_threads(options.threads)
-
-
 def _open_editor(options: argparse.Namespace) -> int:
-    _threads(options)
+    use_threads(options)
     if not _has_display():
         if options.photo is not None:
             raise RequestError(f"there is no display to open {options.photo} in; see `scenebrush edit --help`")
@@ -232,7 +201,7 @@ def _edit(options: argparse.Namespace) -> int:
         raise RequestError("give either --mask MASK.png with --label NAME, or --paint PAINT.png")
     if options.mask is not None and options.label is None:
         raise RequestError("--mask needs --label NAME, the label to paint; see `scenebrush labels`")
-    _threads(options)
+    use_threads(options)
     from app.headless import EditFiles, edit
     from app.progress_bar import ProgressBar
     from models.request import TEXTURES, USUAL
@@ -277,7 +246,7 @@ def _labels(options: argparse.Namespace) -> int:
 
 
 def _segment(options: argparse.Namespace) -> int:
-    _threads(options)
+    use_threads(options)
     import numpy as np
 
     from app.io.pictures.maps import save_index_map
@@ -289,114 +258,4 @@ def _segment(options: argparse.Namespace) -> int:
         raise RequestError("this checkpoint has no segmenter; use one that has, as the default one")
     colors = np.array([label.color for label in engine.label_set.labels], np.uint8)
     save_index_map(options.out, engine.suggest_labels(photo.screen_colors.convert(photo.rgb8)), colors)
-    return 0
-
-
-def _convert(options: argparse.Namespace) -> int:
-    from models.checkpoints.convert import convert
-    from models.networks.assembly import expected_shapes
-
-    print(f"written to {convert(options.sga, options.guiding, options.config, options.out, expected_shapes)}")
-    return 0
-
-
-def _parity(options: argparse.Namespace) -> int:
-    import torch
-
-    from models.checks.parity import check_fixture
-
-    torch.set_num_threads(1)  # as the fixtures were made
-    compared = []
-    with tempfile.TemporaryDirectory() as scratch:
-        for comparison in check_fixture(options.fixture, Path(scratch) / "converted"):
-            print(comparison.line(), flush=True)
-            compared.append(comparison)
-    failed = sum(not c.ok for c in compared)
-    print(f"{len(compared)} comparisons, {failed} failed")
-    if options.json is not None:
-        options.json.write_text(json.dumps([c.__dict__ for c in compared], indent=1) + "\n")
-    return 1 if failed else 0
-
-
-def _bench(options: argparse.Namespace) -> int:
-    _threads(options)
-    from models.checks.bench import bench
-
-    return bench(options.checkpoint, options.published_size, options.tokens, options.json, options.device)
-
-
-def _train(options: argparse.Namespace) -> int:
-    _threads(options)
-    from models.training.train import LABELS, Options, export, train_all, train_stage
-
-    chosen = Options(
-        data=tuple(options.data),
-        runs=options.runs,
-        minutes=options.max_minutes,
-        steps=options.max_steps,
-        resume=options.resume,
-        device=options.device,
-        labels=options.label_set or LABELS,
-        backbone=options.backbone,
-        batch=options.batch,
-        variants=options.crops,
-        enlarged=options.enlarged,
-        from_guide=options.from_guide,
-        dropout=options.dropout,
-        quiet=options.quiet,
-        learning_rate=options.learning_rate,
-        adversarial_start=options.adversarial_start,
-        adversarial_weight=options.adversarial_weight,
-        texture_weight=options.texture_weight,
-        crop=options.crop,
-        decoder_only=options.decoder_only,
-        start=options.start,
-    )
-    if options.stage == "export":
-        export(chosen, options.out, options.name)
-        print(f"written to {options.out}")
-    elif not options.data:
-        raise RequestError("give --data DIR, a folder with photo + label-map pairs")
-    else:
-        try:
-            if options.stage == "all":
-                train_all(chosen)
-                export(chosen, options.out, options.name)
-            else:
-                train_stage(options.stage, chosen)
-        except KeyboardInterrupt:
-            print(f"scenebrush: stopped; --resume goes on from what is in {options.runs}", file=sys.stderr)
-            return 130
-    return 0
-
-
-def _evaluate(options: argparse.Namespace) -> int:
-    _threads(options)
-    from models.checkpoints.read import default_checkpoint_folder, load_checkpoint
-    from models.evaluation.evaluate import Evaluation, Setting
-    from models.evaluation.report import lines, save_sheet
-    from models.networks.assembly import expected_shapes
-    from models.training.data.pairs import DataSet
-
-    if options.parts is not None and not options.parts.is_dir():
-        raise RequestError(f"{options.parts}: no such folder; give that of the backbone and the labeller")
-    loaded = load_checkpoint(options.checkpoint or default_checkpoint_folder(), expected_shapes)
-    evaluation = Evaluation(
-        Setting(
-            DataSet.open(options.data, options.unseen, len(loaded.label_set)),
-            loaded,
-            options.parts,
-            options.count,
-            max(1, options.count // 5),
-            options.samples,
-        )
-    )
-    tables = evaluation.run()
-    facts = {"judge": evaluation.judge.name, "features": "EfficientNet-Lite0" if evaluation.eye else None}
-    facts |= {"count": options.count, "samples": options.samples, "checkpoint": evaluation.setting.checkpoint.sha256}
-    print("\n".join([", ".join(f"{k} {v}" for k, v in facts.items()), "", *lines(tables)]))
-    if options.json is not None:
-        options.json.write_text(json.dumps({"facts": facts, "tables": tables}, indent=1) + "\n")
-    if options.sheet is not None:
-        save_sheet(evaluation.sheet, options.sheet)
     return 0
