@@ -208,7 +208,7 @@ class MainWindow(QMainWindow):
             Command("uncertainty", "Show the &uncertainty", self.gallery.heat.toggle, ("U",),
                     on=self.gallery.heat.isChecked),
             Command("swap-texture", "As drawn, or &textured", runs.swap_texture, ("T",)),
-            Command("attention", "Show where the model &looked", runs.toggle_attention, ("Shift+U",),
+            Command("attention", "Show where the model &looked", runs.attention.toggle, ("Shift+U",),
                     on=lambda: canvas.attention_shown),
             Command(
                 "discard", "D&iscard the chosen version", self.gallery.discard_chosen, ("Del",), places=("gallery",)

@@ -9,12 +9,11 @@ from PySide6.QtCore import QObject, Signal
 
 from app.document.brush import Point
 from app.document.shapes import polygon
-from app.studio.memory_help import Remedy, remedies
 from app.studio.runs import Entry, Run, RunKind, painted_labels, pruned
 from app.studio.session import Session
 from app.worker.engine_thread import EngineThread
 from app.worker.job_queue import JobQueue
-from app.worker.jobs import Attention, Found, Job, JobEnd, JobProgress, JobState
+from app.worker.jobs import Found, Job, JobEnd, JobProgress, JobState
 from app.worker.tasks import TaskThread
 from models.config import GUIDE_RESOLUTION
 from models.errors import ScenebrushError
@@ -25,18 +24,11 @@ from ..gallery.gallery import Gallery
 from ..gallery.search import found
 from ..panels.generate_panel import GeneratePanel
 from ..panels.message_bar import Kind
+from .attention import AttentionView
+from .memory_trouble import MemoryTrouble
 from .planning import Planner
 
 _KEPT = "Photo and paint are as they were."
-_STAGES = {
-    "encode": "Reading the photo",
-    "guide": "Sketching",
-    "sketch": "Sketching",
-    "sga": "Drawing",
-    "decode": "Developing",
-    "texture": "Texturing",
-    "blend": "Blending",
-}
 
 
 class GenerationController(QObject):
@@ -66,7 +58,12 @@ class GenerationController(QObject):
         self._held: bool | None = None  # a run (True: of drafts) that was asked for before the labels were there
         self.changes = 0  # counts what has happened to the results
         self.planner = Planner(session, canvas, panel, engine, tasks, self)
-        engine.attention_ready.connect(self._on_attention)
+        self.memory = MemoryTrouble(session, panel, engine, self)
+        self.memory.message.connect(self.message)
+        self.memory.trouble.connect(self.trouble)
+        self.memory.retried.connect(self._submit)
+        self.attention = AttentionView(session, canvas, gallery, engine, self._run_of, self)
+        self.attention.message.connect(self.message)
         engine.job_progressed.connect(self._on_progress)
         engine.candidate_found.connect(self._on_candidate)
         self.queue.state_changed.connect(self._on_state)
@@ -194,22 +191,6 @@ class GenerationController(QObject):
             self._refresh(run)
             self._count_change()
 
-    def toggle_attention(self) -> None:
-        """Show where the places of the chosen version looked, or no more."""
-        entry, document = self._gallery.chosen, self._session.document
-        run = self._run_of(entry)
-        if self._canvas.attention_shown:
-            self._canvas.show_attention(None)
-        elif run is not None and document is not None and entry is not None and entry.candidate.windows:
-            self._engine.explain(run.request_on(document), entry.candidate)
-        else:
-            self.message.emit(Kind.INFO, "Choose a version in the gallery first.")
-
-    def _on_attention(self, attention: Attention) -> None:
-        chosen = self._gallery.chosen
-        if chosen is not None and chosen.candidate is attention.candidate:
-            self._canvas.show_attention(attention)
-
     def restore(self, runs: list[Run]) -> None:
         """Put back the runs of a project; the newest is shown."""
         self.runs = pruned(runs)
@@ -271,7 +252,7 @@ class GenerationController(QObject):
                 run.preview(index, patch, document)
         if progress.step.stage in ("guide", "sga"):
             run.batch = max(1, len(progress.step.candidates))
-        self._show_progress(_STAGES.get(progress.step.stage, ""))
+        self._show_progress(progress.step.stage)
         self._refresh(run)
 
     def _on_candidate(self, found: Found) -> None:
@@ -288,7 +269,7 @@ class GenerationController(QObject):
             if end.state is JobState.FINISHED and run.tokens and run.kind is RunKind.FULL:
                 self.planner.learn(run, end.seconds)
             if end.too_large is not None:
-                self._offer_less(end.too_large)
+                self.memory.offer(end.too_large)
             elif end.state is JobState.FAILED:
                 self.message.emit(Kind.ERROR, f"{end.message.rstrip('.')}. {_KEPT}")
             self._refresh(run)
@@ -296,35 +277,6 @@ class GenerationController(QObject):
             if run.entries:
                 self._count_change()
         self._show_progress()
-
-    def _offer_less(self, request: EditRequest) -> None:
-        """Memory ran out: say so, with what may help as buttons."""
-        engine = self._engine.engine
-        if engine is None or self._session.document is None:
-            return
-        windows = engine.plan(request.paint, request.window)
-        help_ = remedies(request, windows, engine.resolutions, self._engine.can_use_cpu)
-        text = "Memory ran out; photo, paint and finished versions are kept."
-        text += "" if help_ else " Close other programs and try again."
-        actions = [(remedy.text, lambda remedy=remedy: self._try(remedy)) for remedy in help_]
-        self.trouble.emit(Kind.ERROR, text, actions)
-
-    def _try(self, remedy: Remedy) -> None:
-        """Set the control that a remedy is about, and start its run."""
-        engine, document = self._engine.engine, self._session.document
-        if engine is None or document is None:
-            return
-        request = replace(remedy.request, photo=document.lend_picture())
-        tokens = engine.count_tokens(request.paint, request.window)
-        if remedy.window is not None:
-            self._panel.choose_window(remedy.window)
-        if remedy.count is not None:
-            self._panel.count.setValue(remedy.count)
-        if remedy.cpu:
-            self._engine.use_cpu()
-            self.message.emit(Kind.INFO, "The CPU is used until Scenebrush is closed; the preferences can keep it so.")
-        kind = RunKind.DRAFT if request.draft else RunKind.REROLL if isinstance(request.way, Reroll) else RunKind.FULL
-        self._submit(request, kind, tokens)
 
     def _offer_best(self, run: Run) -> None:
         """Show the most likely version on the canvas, unless the user has moved on."""
@@ -344,12 +296,7 @@ class GenerationController(QObject):
             return
         run = self._run(running.number)
         fraction = run.fraction if run is not None else 0.0
-        text = f"{stage or 'Starting'} · {fraction:.0%}"
-        if running.cancel.cancelled:
-            text = "Stopping…"
-        if self.queue.waiting:
-            text += f" · {self.queue.waiting} waiting"
-        self._panel.show_running(fraction, text)
+        self._panel.show_running(fraction, stage, running.cancel.cancelled, self.queue.waiting)
 
     # gallery ------------------------------------------------------------------------------------------------------
 

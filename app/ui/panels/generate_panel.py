@@ -51,6 +51,17 @@ class Estimate:
     seconds: float | None = None
 
 
+_STAGES = {
+    "encode": "Reading the photo",
+    "guide": "Sketching",
+    "sketch": "Sketching",
+    "sga": "Drawing",
+    "decode": "Developing",
+    "texture": "Texturing",
+    "blend": "Blending",
+}
+
+
 class GeneratePanel(QWidget):
     """Settings and buttons; knows nothing of the engine."""
 
@@ -277,9 +288,11 @@ class GeneratePanel(QWidget):
             text += f", about {spoken_seconds(estimate.seconds)}"
         self.estimate.setText(text + ".")
 
-    def show_running(self, fraction: float, text: str) -> None:
+    def show_running(self, fraction: float, stage: str, stopping: bool, waiting: int) -> None:
+        """stage: of the engine's Progress; waiting: runs behind this one."""
+        text = "Stopping…" if stopping else f"{_STAGES.get(stage, 'Starting')} · {fraction:.0%}"
         self.bar.setValue(round(fraction * 1000))
-        self.status.setText(text)
+        self.status.setText(f"{text} · {waiting} waiting" if waiting else text)
         self.cancel.setEnabled(True)
 
     def show_idle(self, text: str = "") -> None:
