@@ -32,6 +32,18 @@ class DeviceChoice:
         half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
         return torch.autocast("cuda", dtype=half)
 
+    def autocast_pictures(self) -> contextlib.AbstractContextManager[object]:
+        """The same, and bf16 on CPUs that compute in it: for what is only looked at (docs/performance.md)."""
+        if self.cuda or not cpu_has_bf16():
+            return self.autocast()
+        return torch.autocast("cpu", dtype=torch.bfloat16)
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this processor computes in bf16."""
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(supported is not None and supported())
+
 
 def choose_device(name: str = "auto") -> DeviceChoice:
     """Choose "auto", "cpu" or "cuda"; raises DeviceError when CUDA is asked for and absent."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..device import choose_device
+from ..device import choose_device, cpu_has_bf16
 from . import team
 
 M = TypeVar("M", bound=nn.Module)
@@ -28,7 +28,7 @@ class Precision:
         DeviceError when CUDA is asked for and absent.
         """
         name = choose_device(device).device.type
-        has = torch.cuda.is_bf16_supported() if name == "cuda" else torch.cpu._is_avx512_bf16_supported()
+        has = torch.cuda.is_bf16_supported() if name == "cuda" else cpu_has_bf16()
         team.join(name == "cuda")
         place = f"cuda:{torch.cuda.current_device()}" if name == "cuda" else name
         return cls(torch.device(place), bool(has))

@@ -7,9 +7,10 @@ import torch
 
 from models.checkpoints.published import published_config
 from models.config import Semantics
-from models.device import available_memory, choose_device, estimate_bytes, out_of_memory
+from models.device import available_memory, choose_device, cpu_has_bf16, estimate_bytes, out_of_memory
 from models.errors import DeviceError
-from tests.helpers import tiny_config
+from models.request import EditRequest, SamplingSettings
+from tests.helpers import box_paint, some_labels, some_photo, tiny_config, tiny_editor
 
 no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 
@@ -83,3 +84,19 @@ def test_that_the_estimate_grows_with_candidates_and_resolution(semantics: Seman
 
 def test_that_one_published_edit_at_1024_is_estimated_under_eight_gigabytes() -> None:
     assert 0.5e9 < estimate_bytes(published_config("asset-landscape-1024"), 1024, 1) < 8e9
+
+
+@pytest.mark.skipif(not cpu_has_bf16(), reason="this processor does not compute in bf16")
+def test_that_pictures_in_bf16_look_the_same_and_exact_ones_are_exact() -> None:
+    editor = tiny_editor()
+    paint = box_paint(260, 280, 100, 110, 150, 170)
+    request = EditRequest(some_photo(260, 280), some_labels(260, 280), paint, SamplingSettings(1))
+    level = editor.encoder.encode(request, editor._plan(paint, 256).windows[0], 0).low
+    half, exact = (editor.pictures.decode(level, level.codes[None], exact=exact) for exact in (False, True))
+    plain = editor.networks.first_stage_model.decode(
+        editor.networks.first_stage_model.mix(level.codes[None], level.features, level.edit.view(1, 1, 16, 16).float()),
+        level.labels,
+    )
+    assert torch.equal(exact, plain.detach())
+    assert half.dtype == torch.float32 and not torch.equal(half, exact)
+    assert (half - exact).abs().mean() < 0.02 * exact.std()

@@ -133,7 +133,7 @@ class AssetSampler:
         strength = context.request.settings.sketch_strength
         if one.sketch is None or strength == 0:
             return None
-        pictures, level = self.pictures.decode(context.scene.low, one.sketch), one.level
+        pictures, level = self.pictures.decode(context.scene.low, one.sketch, exact=True), one.level
         colors = F.interpolate(pictures, size=(level.grid.side,) * 2, mode="area").flatten(2).transpose(1, 2)
         targets = level.grid.to_strip(colors)[:, level.strip_positions]
         return Sketch(targets, self.pictures.code_colors, strength)
