@@ -92,6 +92,26 @@ class Run:
             colors=document.photo.drawing_colors, reference=self.reference,
         )  # fmt: skip
 
+    @property
+    def facts(self) -> str:
+        """The line beside the gallery's title."""
+        parts = [self.title]
+        done, wanted = len(self.entries), self.count
+        noun = "draft" if self.kind is RunKind.DRAFT else "version"
+        if self.kind is RunKind.REROLL:
+            parts.append("drawn again in part")
+        if self.state is JobState.QUEUED:
+            parts.append("waiting")
+        elif self.state is JobState.RUNNING:
+            parts.append(f"{done} of {wanted} {noun}s")
+        elif self.state is JobState.CANCELLED:
+            parts.append(f"cancelled, {done} of {wanted} {noun}s kept")
+        elif self.state is JobState.FAILED:
+            parts.append(f"failed, {done} of {wanted} {noun}s kept")
+        else:
+            parts.append(f"{done} {noun}" + ("s" if done != 1 else ""))
+        return "  ·  ".join(parts)
+
     @cached_property
     def labels(self) -> list[int]:
         """The painted labels, most painted first."""

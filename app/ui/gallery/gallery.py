@@ -19,7 +19,6 @@ from PySide6.QtWidgets import (
 
 from app.studio.arrange import Order
 from app.studio.runs import Entry, Run, RunKind
-from app.worker.jobs import JobState
 from models.candidate import Candidate
 
 from ..look.icons import icon
@@ -226,7 +225,7 @@ class Gallery(QWidget):
         """The run has changed: new candidates, progress, end, applied or undone."""
         matches = [] if self._run is None else [Match(self._run, entry) for entry in self._run.entries]
         self.model.show(matches, self._run, picture_state)
-        self._facts.setText("" if self._run is None else describe(self._run))
+        self._facts.setText("" if self._run is None else self._run.facts)
         self._show_empty()
         self._select_chosen()
         self._update_buttons()
@@ -396,23 +395,3 @@ class Gallery(QWidget):
         if entry is not self._hovered:
             self._hovered = entry
             self.previewed.emit(entry or self._chosen)
-
-
-def describe(run: Run) -> str:
-    """The line beside the gallery's title."""
-    parts = [run.title]
-    done, wanted = len(run.entries), run.count
-    noun = "draft" if run.kind is RunKind.DRAFT else "version"
-    if run.kind is RunKind.REROLL:
-        parts.append("drawn again in part")
-    if run.state is JobState.QUEUED:
-        parts.append("waiting")
-    elif run.state is JobState.RUNNING:
-        parts.append(f"{done} of {wanted} {noun}s")
-    elif run.state is JobState.CANCELLED:
-        parts.append(f"cancelled, {done} of {wanted} {noun}s kept")
-    elif run.state is JobState.FAILED:
-        parts.append(f"failed, {done} of {wanted} {noun}s kept")
-    else:
-        parts.append(f"{done} {noun}" + ("s" if done != 1 else ""))
-    return "  ·  ".join(parts)
