@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from .candidate import Candidate, Patch, Window
@@ -18,7 +16,7 @@ from .config import GUIDE_RESOLUTION, LabelSet
 from .device import DeviceChoice, estimate_bytes
 from .drawing.candidates import candidate_of, check, outlined
 from .drawing.context import Report, Run, Timings, Watch, WindowContext
-from .drawing.guiding import attention_rollout
+from .drawing.guiding import seen_places
 from .drawing.picture import PictureDecoder
 from .drawing.samplers.asset import AssetSampler
 from .drawing.samplers.base import Sampler
@@ -27,7 +25,7 @@ from .drawing.windows import Plan, cut, plan_windows
 from .finishing.finish import Finisher
 from .memory import MemoryLadder
 from .networks.assembly import Networks
-from .request import BATCH, NOT_PAINTED, CancelToken, Draft, EditRequest, Progress, Speed
+from .request import BATCH, NOT_PAINTED, CancelToken, EditRequest, Progress, Speed
 from .speed import measure
 from .texture.exemplars import Exemplar, library
 from .texture.maker import TextureMaker
@@ -74,17 +72,10 @@ class SceneEditor:
         windows = self.plan(paint, window)
         return sum(int(self.encoder.tokens(cut(painted, w), w.resolution)[1].sum()) for w in windows)
 
-    @torch.inference_mode()
     def attention(self, request: EditRequest, candidate: Candidate) -> tuple[np.ndarray, ...]:
         """Per window, (256, 256) float32: where each place of the guide's grid looked (guiding.attention_rollout)."""
         request, plan = outlined(request, self._plan(request.paint, request.window))
-        result = []
-        for number, planned in enumerate(plan.windows):
-            low = self.encoder.encode(replace(request, way=Draft()), planned, number).low
-            codes = torch.from_numpy(candidate.windows[number].guide_codes.reshape(-1).copy()).to(low.codes.device)
-            seen = attention_rollout(self.networks.guiding_transformer, codes, low.edit, low.condition)
-            result.append(seen.cpu().numpy())
-        return tuple(result)
+        return seen_places(self.networks.guiding_transformer, self.encoder, request, plan, candidate)
 
     def measure(self) -> dict[int, Speed]:
         """How fast this machine draws, by resolution."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import torch
 from torch import Tensor
 
+from ..candidate import Candidate
 from ..config import Semantics
 from ..grid import TokenGrid
 from ..networks.transformers.blocks import BlockLists, choose_blocks, pool_attention
 from ..networks.transformers.transformer import AttentionMaps, Transformer
+from ..request import Draft, EditRequest
+from .scene import SceneEncoder
+from .windows import Plan
 
 GUIDE_GRID = TokenGrid(16)
 
@@ -74,3 +81,16 @@ def attention_rollout(guide: Transformer, codes: Tensor, mask: Tensor, condition
 def _half(weights: Tensor, below: Tensor) -> Tensor:
     """One layer of the rollout; weights: (1, heads, Lq, Lk)."""
     return 0.5 * below + 0.5 * weights[0].float().mean(0) @ below
+
+
+@torch.inference_mode()
+def seen_places(
+    guide: Transformer, encoder: SceneEncoder, request: EditRequest, plan: Plan, candidate: Candidate
+) -> tuple[np.ndarray, ...]:
+    """Per window, (256, 256) float32: where each place of the guide's grid looked (guiding.attention_rollout)."""
+    result = []
+    for number, planned in enumerate(plan.windows):
+        low = encoder.encode(replace(request, way=Draft()), planned, number).low
+        codes = torch.from_numpy(candidate.windows[number].guide_codes.reshape(-1).copy()).to(low.codes.device)
+        result.append(attention_rollout(guide, codes, low.edit, low.condition).cpu().numpy())
+    return tuple(result)
