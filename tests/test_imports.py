@@ -10,10 +10,6 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LINES, DOZEN = 400, 12
-TOO_LONG = {  # known, to be split (issue G)
-    "tests/models/checkpoints/test_checkpoint.py", "tests/models/checkpoints/test_convert.py",
-    "tests/models/drawing/test_sampling.py", "tests/models/test_editor.py",
-}  # fmt: skip
 
 
 def modules() -> dict[str, Path]:
@@ -70,8 +66,7 @@ def test_that_no_file_is_too_long(top: str) -> None:
         for path in (REPOSITORY / top).rglob("*.py")
         if len(path.read_text(encoding="utf-8").splitlines()) > LINES
     }
-    assert long <= TOO_LONG
-    assert {name for name in TOO_LONG if name.startswith(f"{top}/")} <= long, "take it off the list"
+    assert long == set()
 
 
 @pytest.mark.parametrize("top", ["app", "models", "tests"])
