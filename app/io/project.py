@@ -344,9 +344,11 @@ class _Reader:
 def _patch(place: dict[str, Any], take: Callable[[int], tuple[np.ndarray, ...]]) -> Patch:
     x, y = int(place["x"]), int(place["y"])
     if "textured" not in place:
-        return Patch(x, y, *take(2))
+        pixels, mask = take(2)
+        return Patch(x, y, pixels, mask)
     labels = tuple(str(label) for label in place["textured"])
-    return Patch(x, y, *take(3), textured=labels, as_drawn=bool(place["as_drawn"]))
+    pixels, mask, other = take(3)
+    return Patch(x, y, pixels, mask, other, labels, bool(place["as_drawn"]))
 
 
 def _check_candidate(candidate: Candidate, shape: tuple[int, int]) -> None:

@@ -24,14 +24,14 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="ignore", validate_assignment=True)
 
-    schema_version: int = Field(SCHEMA, ge=1)
+    schema_version: int = Field(default=SCHEMA, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint: Path | None = None
-    versions: int = Field(4, ge=1, le=64)
-    max_megapixels: float = Field(100.0, ge=1, le=2000)
-    autosave_seconds: int = Field(5, ge=1, le=600)
+    versions: int = Field(default=4, ge=1, le=64)
+    max_megapixels: float = Field(default=100.0, ge=1, le=2000)
+    autosave_seconds: int = Field(default=5, ge=1, le=600)
     export_suffix: Literal[".png", ".tif", ".jpg", ".ora"] = ".png"
-    export_quality: int = Field(95, ge=1, le=100)
+    export_quality: int = Field(default=95, ge=1, le=100)
     export_bits: Literal[0, 8, 16] = 0
     shortcuts: dict[str, list[str]] = Field(default_factory=dict)
     recent_labels: list[str] = Field(default_factory=list)

@@ -127,8 +127,8 @@ class Run:
     @property
     def pending_previews(self) -> list[np.ndarray | None]:
         """A preview, if there is one, for each candidate still to come, in drawing order."""
-        shown: list[np.ndarray | None] = list(dict(sorted(self.previews.items())).values())[: self.missing]
-        return shown + [None] * (self.missing - len(shown))
+        shown = [self.previews[number] for number in sorted(self.previews)][: self.missing]
+        return [*shown, *[None] * (self.missing - len(shown))]
 
     @property
     def batch_fraction(self) -> float:
@@ -185,7 +185,7 @@ class Run:
     def applied(self, state: tuple[int, ...]) -> Entry | None:
         """The candidate of this run that is in the picture; state: the document's `picture_state`."""
         steps = [entry for entry in self.entries if entry.step in state]
-        return max(steps, key=lambda entry: state.index(entry.step), default=None)  # type: ignore[arg-type]
+        return max(steps, key=lambda entry: state.index(entry.step), default=None)
 
 
 def _bytes(patch: Patch) -> int:

@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 from app.document.atoms import Layer
 from app.document.geometry import Rect
 from app.document.locality import changed_outside_paint
+from app.io.project import SUFFIX as PROJECT_SUFFIX
 from app.io.settings import SettingsStore
 from app.studio.session import Session
 from app.worker.engine_thread import EngineThread
@@ -31,7 +32,7 @@ from .canvas.canvas import Canvas
 from .canvas.place_keys import PlaceKeys
 from .canvas.snapping import Snapping
 from .control.actions import Actions, Command, OptionsBar
-from .control.files import PHOTO_SUFFIXES, PROJECT_SUFFIX, FileController, sample_photo
+from .control.files import PHOTO_SUFFIXES, FileController, sample_photo
 from .control.generation import GenerationController
 from .control.project_files import ProjectController
 from .dialogs.first_run import FirstRun
@@ -45,8 +46,9 @@ from .panels.reference import ReferenceController
 from .panels.status_bar import StatusBar
 
 _BOTH = ("canvas", "gallery")
-_NEED_A_PHOTO = ("save", "save-as", "export", "clear-paint", "suggest-labels", "uniform-labels")
-_NEED_A_PHOTO += ("load-labels", "save-labels")
+_NEED_A_PHOTO = (
+    "save", "save-as", "export", "clear-paint", "suggest-labels", "uniform-labels", "load-labels", "save-labels",
+)  # fmt: skip
 
 
 class MainWindow(QMainWindow):

@@ -61,7 +61,7 @@ def test_that_real_runs_stop_between_two_tokens(open_window, qtbot, tmp_path) ->
     session.set_brush_size(70)
     drag(window.canvas, (200, 300), (330, 310))
     qtbot.waitUntil(window.panel.generate.isEnabled, timeout=LONG)
-    window.panel.window.setCurrentIndex(window.panel.window.findData(256))
+    window.panel.resolution.setCurrentIndex(window.panel.resolution.findData(256))
     window.panel.count.setValue(12)
     document, paint, picture = session.document, session.document.paint.copy(), session.document.picture.copy()
     rng, latencies = np.random.default_rng(2), []

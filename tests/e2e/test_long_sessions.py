@@ -88,7 +88,7 @@ def test_that_the_window_stays_alive_while_a_real_run_is_drawn(open_window, qtbo
     qtbot.waitUntil(lambda: not session.labels_awaited, timeout=LONG)
     drag(window.canvas, (200, 300), (330, 310))
     qtbot.waitUntil(window.panel.generate.isEnabled, timeout=LONG)
-    window.panel.window.setCurrentIndex(window.panel.window.findData(256))
+    window.panel.resolution.setCurrentIndex(window.panel.resolution.findData(256))
     window.panel.count.setValue(4)
     gaps: list[float] = []
     last = [time.perf_counter()]

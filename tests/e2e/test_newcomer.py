@@ -53,7 +53,7 @@ def test_that_a_newcomer_gets_from_the_sample_to_a_finished_file(open_window, qt
 
     # quick drafts, two of them in full
     qtbot.waitUntil(lambda: window.panel.drafts.isEnabled() and "about" in window.panel.estimate.text(), timeout=LONG)
-    window.panel.window.setCurrentIndex(window.panel.window.findData(512))
+    window.panel.resolution.setCurrentIndex(window.panel.resolution.findData(512))
     window.panel.count.setValue(4)
     qtbot.waitUntil(lambda: "512" in window.panel.estimate.text(), timeout=WAIT)
     QTest.mouseClick(window.panel.drafts, Qt.MouseButton.LeftButton)

@@ -61,7 +61,7 @@ def test_that_a_painted_edit_is_generated_applied_and_exported(open_window, qtbo
 
     # generate two versions at 256; the window stays alive meanwhile
     qtbot.waitUntil(window.panel.generate.isEnabled, timeout=LONG)
-    window.panel.window.setCurrentIndex(window.panel.window.findData(256))
+    window.panel.resolution.setCurrentIndex(window.panel.resolution.findData(256))
     window.panel.count.setValue(2)
     gaps, last = [], [time.perf_counter()]
     ticker = QTimer()

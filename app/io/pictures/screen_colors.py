@@ -55,7 +55,8 @@ def _transforms(icc: bytes) -> tuple[ImageCms.ImageCmsTransform | None, ImageCms
     None for a damaged profile, and for the way back of one that has none.
     """
     try:
-        own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB")
+        own = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
         there = _transform(own, srgb)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None, None

@@ -62,7 +62,9 @@ def _image(surprise: np.ndarray) -> QImage:
     """One pixel a token; transparent where nothing was drawn."""
     steps = np.linspace(0, 1, 65)
     ramp = np.stack([np.interp(steps, np.linspace(0, 1, len(_RAMP)), _RAMP[:, c]) for c in range(3)], 1)
-    table = np.array([premultiplied(tuple(int(v) for v in color), _OPACITY) for color in ramp], np.uint32)
+    table = np.array(
+        [premultiplied((int(red), int(green), int(blue)), _OPACITY) for red, green, blue in ramp], np.uint32
+    )
     drawn = np.isfinite(surprise)
     level = (np.clip(np.where(drawn, surprise, 0) / _RANGE, 0, 1) * 64).round().astype(int)
     return argb_image(np.where(drawn, table[level], np.uint32(0)))

@@ -93,7 +93,7 @@ def _halved(argb: np.ndarray) -> np.ndarray:
     height, width = argb.shape
     channels = np.ascontiguousarray(argb).view(np.uint8).reshape(height, width, 4)
     if height % 2 or width % 2:
-        channels = cv2.copyMakeBorder(channels, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        channels = np.asarray(cv2.copyMakeBorder(channels, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), np.uint8)
     height, width = channels.shape[:2]
     half = cv2.resize(channels, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(half).view(np.uint32).reshape(height // 2, width // 2)

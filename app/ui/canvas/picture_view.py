@@ -242,7 +242,7 @@ class PictureView(QWidget):
         ratio = self._ratio
         painter.scale(1 / ratio, 1 / ratio)
         exposed = QRegion()
-        for rect in event.region():
+        for rect in event.region():  # type: ignore[attr-defined]  # the stubs do not know it
             exposed += decorations.scaled_rect(rect, ratio)
         decorations.paint_background(painter, exposed.boundingRect())
         if not self._layers:

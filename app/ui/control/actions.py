@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QAction, QActionGroup, QKeySequence
@@ -158,7 +159,7 @@ class Actions:
                 Command(
                     f"tool-{tool}",
                     text,
-                    lambda tool=tool: self._session.set_tool(tool),
+                    partial(self._session.set_tool, tool),
                     (key,),
                     name,
                     f"{text}: {tip[0].lower()}{tip[1:]}",
@@ -196,12 +197,12 @@ class OptionsBar(QToolBar):
         self.setMovable(False)
         self.setIconSize(QSize(20, 20))
         self._session = session
-        self.size = QSlider(Qt.Orientation.Horizontal)
-        self.size.setRange(0, 1000)
-        self.size.setFixedWidth(150)
-        self.size.setToolTip("Brush size")
-        self.size.setAccessibleName("Brush size")
-        self.size.valueChanged.connect(lambda value: session.set_brush_size(_size_of(value)))
+        self.size_slider = QSlider(Qt.Orientation.Horizontal)
+        self.size_slider.setRange(0, 1000)
+        self.size_slider.setFixedWidth(150)
+        self.size_slider.setToolTip("Brush size")
+        self.size_slider.setAccessibleName("Brush size")
+        self.size_slider.valueChanged.connect(lambda value: session.set_brush_size(_size_of(value)))
         self.size_box = QSpinBox()
         self.size_box.lineEdit().setTextMargins(*FIELD_MARGINS)
         self.size_box.setRange(1, MAX_BRUSH)
@@ -241,7 +242,7 @@ class OptionsBar(QToolBar):
             self.addAction(actions[name])
         self.addSeparator()
         self.addWidget(_caption("Brush"))
-        self.addWidget(self.size)
+        self.addWidget(self.size_slider)
         self.addWidget(self.size_box)
         self.addWidget(self.pressure)
         self.addWidget(self.snap)
@@ -275,7 +276,7 @@ class OptionsBar(QToolBar):
         self._session.set_only_over(self.only_over.currentData())
 
     def _show_size(self, size: int) -> None:
-        for widget, value in ((self.size, _slider_value(size)), (self.size_box, size)):
+        for widget, value in ((self.size_slider, _slider_value(size)), (self.size_box, size)):
             widget.blockSignals(True)
             widget.setValue(value)
             widget.blockSignals(False)

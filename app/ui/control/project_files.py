@@ -252,7 +252,7 @@ class ProjectController(QObject):
         self.autosave()
         recovery = self._recovery
         if recovery is not None:
-            self._writer.submit(lambda: recovery.mine.exists() and recovery.delete(snapshot), _ignore, _ignore)
+            self._writer.submit(lambda: recovery.delete(snapshot) if recovery.mine.exists() else None, _ignore, _ignore)
         self.changed.emit()
 
     def shut_down(self) -> bool:

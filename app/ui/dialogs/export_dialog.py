@@ -56,11 +56,11 @@ class ExportDialog(QDialog):
         self.quality.lineEdit().setTextMargins(*FIELD_MARGINS)
         self.quality.setRange(1, 100)
         self.quality.setValue(choice.options.quality)
-        self.depth = QComboBox()
+        self.bits = QComboBox()
         own, other = (16, 8) if sixteen_bit else (8, 16)
-        self.depth.addItem(f"{own} bits a channel, as the photo", 0)
-        self.depth.addItem(f"{other} bits a channel", other)
-        self.depth.setCurrentIndex(max(0, self.depth.findData(choice.options.bits)))
+        self.bits.addItem(f"{own} bits a channel, as the photo", 0)
+        self.bits.addItem(f"{other} bits a channel", other)
+        self.bits.setCurrentIndex(max(0, self.bits.findData(choice.options.bits)))
         # never ticked from the last time: telling where a photo was taken is decided for each file
         self.keep_private = QCheckBox("Keep place, owner, serial numbers and the old thumbnail")
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
@@ -72,7 +72,7 @@ class ExportDialog(QDialog):
         self._form.addRow("&Format", self.format)
         self._form.addRow("", self.about)
         self._form.addRow("&Quality", self.quality)
-        self._form.addRow("&Depth", self.depth)
+        self._form.addRow("&Depth", self.bits)
         self._form.addRow("", self.keep_private)
         layout = QVBoxLayout(self)
         layout.addLayout(self._form)
@@ -85,13 +85,13 @@ class ExportDialog(QDialog):
         suffix = self.format.currentData()
         self.about.setText(_ABOUT[suffix])
         self._form.setRowVisible(self.quality, suffix == ".jpg")
-        self._form.setRowVisible(self.depth, suffix != ".jpg")
+        self._form.setRowVisible(self.bits, suffix != ".jpg")
         self._form.setRowVisible(self.keep_private, self._private and suffix != ".ora")
 
     @property
     def choice(self) -> ExportChoice:
         private = self.keep_private.isChecked() and not self.keep_private.isHidden()
-        options = ExportOptions(self.quality.value(), self.depth.currentData(), private)
+        options = ExportOptions(self.quality.value(), self.bits.currentData(), private)
         return ExportChoice(self.format.currentData(), options)
 
 

@@ -143,7 +143,8 @@ class Preferences(QDialog):
 
     def _filter(self, text: str) -> None:
         for row in range(self.table.rowCount()):
-            self.table.setRowHidden(row, text.strip().lower() not in self.table.item(row, 0).text().lower())
+            item = self.table.item(row, 0)
+            self.table.setRowHidden(row, item is None or text.strip().lower() not in item.text().lower())
 
     def _check(self, name: str) -> bool:
         """Take the key that was typed, or say whose it is and show the old one again."""

@@ -205,8 +205,8 @@ class Gallery(QWidget):
         for widget in (self.older, self.newer, self._place):
             widget.setVisible(several)
         tools = (self.search, self.sort, self.heat, self.reroll, self.recall, self.discard_button, self.apply_button)
-        for widget in tools:
-            widget.setVisible(self._run is not None)
+        for tool in tools:
+            tool.setVisible(self._run is not None)
 
     def _show_empty(self) -> None:
         """Say why there is nothing to see, where that is so."""

@@ -134,8 +134,8 @@ class CandidateDelegate(QStyledItemDelegate):
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
         model: CandidateModel = index.model()  # type: ignore[assignment]
         entry: Entry | None = index.data(ENTRY_ROLE)
-        box: QRectF = QRectF(option.rect)  # type: ignore[attr-defined]
-        state = option.state  # type: ignore[attr-defined]
+        box: QRectF = QRectF(option.rect)
+        state = option.state
         frame = frame_of(box)
         painter.save()
         painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)

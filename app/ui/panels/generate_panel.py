@@ -81,12 +81,12 @@ class GeneratePanel(QWidget):
         self.lock = _button("unlock", "")
         self.lock.setCheckable(True)
         self.lock.toggled.connect(self._on_lock)
-        self.window = QComboBox()
-        self.window.setToolTip(
+        self.resolution = QComboBox()
+        self.resolution.setToolTip(
             "The square of the photo that is generated: its size in pixels. Auto fits it to the paint"
         )
         self.set_resolutions(())
-        self.window.currentIndexChanged.connect(lambda _: self.window_changed.emit())
+        self.resolution.currentIndexChanged.connect(lambda _: self.window_changed.emit())
         self.count.valueChanged.connect(lambda _: self.count_changed.emit())
         self.temperature = QDoubleSpinBox()
         self.temperature.lineEdit().setTextMargins(*FIELD_MARGINS)
@@ -158,7 +158,7 @@ class GeneratePanel(QWidget):
             ("&Versions", self.count, 0, 0),
             ("&Temperature", self.temperature, 0, 1),
             ("Top-&k", self.top_k, 0, 2),
-            ("&Window", self.window, 3, 0),
+            ("&Window", self.resolution, 3, 0),
             ("Label s&trength", self.strength, 3, 1),
             ("&Outline", self.outline, 3, 2),
             ("Te&xture", self.texture, 6, 0),
@@ -204,22 +204,22 @@ class GeneratePanel(QWidget):
 
     def set_resolutions(self, resolutions: Sequence[int]) -> None:
         """The window sizes that the checkpoint can draw; the choice stays if it is one of them."""
-        chosen = self.window.currentData()
-        self.window.blockSignals(True)
-        self.window.clear()
-        self.window.addItem("Auto", None)
+        chosen = self.resolution.currentData()
+        self.resolution.blockSignals(True)
+        self.resolution.clear()
+        self.resolution.addItem("Auto", None)
         for side in resolutions:
-            self.window.addItem(f"{side} px", side)
-        self.window.setCurrentIndex(max(0, self.window.findData(chosen)))
-        self.window.blockSignals(False)
+            self.resolution.addItem(f"{side} px", side)
+        self.resolution.setCurrentIndex(max(0, self.resolution.findData(chosen)))
+        self.resolution.blockSignals(False)
 
     def window_choice(self) -> int | None:
-        return self.window.currentData()
+        return self.resolution.currentData()
 
     def choose_window(self, window: int) -> None:
         """Set the window as the user would; sizes that the checkpoint cannot draw change nothing."""
-        if self.window.findData(window) >= 0:
-            self.window.setCurrentIndex(self.window.findData(window))
+        if self.resolution.findData(window) >= 0:
+            self.resolution.setCurrentIndex(self.resolution.findData(window))
 
     def take_settings(self) -> SamplingSettings:
         """The settings for the next run; draws a fresh seed first unless it is locked."""

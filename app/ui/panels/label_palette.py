@@ -87,8 +87,8 @@ class _LabelDelegate(QStyledItemDelegate):
             return
         label = index.data(LABEL_ROLE)
         entry = label_set.labels[label]
-        box: QRect = option.rect.adjusted(6, 1, -6, -1)  # type: ignore[attr-defined]
-        state = option.state  # type: ignore[attr-defined]
+        box: QRect = option.rect.adjusted(6, 1, -6, -1)
+        state = option.state
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
@@ -149,7 +149,7 @@ class LabelPalette(QWidget):
         self._filter = QSortFilterProxyModel(self)
         self._filter.setSourceModel(self._model)
         self._filter.setFilterCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
-        self.search = QLineEdit(placeholderText="Search labels", clearButtonEnabled=True)  # type: ignore[call-overload]
+        self.search = QLineEdit(placeholderText="Search labels", clearButtonEnabled=True)
         self.search.addAction(icon("search", theme.QUIET), QLineEdit.ActionPosition.LeadingPosition)
         self.search.setAccessibleName("Search labels")
         self.search.textChanged.connect(self._filter.setFilterFixedString)

@@ -45,7 +45,8 @@ class QueueList(QWidget):
             return
         self._shown = shown
         while (item := self._rows.takeAt(0)) is not None:
-            item.widget().deleteLater()
+            if (row := item.widget()) is not None:
+                row.deleteLater()
         for job, text in shown:
             self._rows.addWidget(self._row(job, text))
         self.setVisible(bool(shown))

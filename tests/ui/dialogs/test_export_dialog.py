@@ -32,7 +32,7 @@ def test_that_the_dialog_shows_what_matters_for_the_format(qtbot, suffix: str) -
     qtbot.addWidget(dialog)
     dialog.show()
     assert dialog.quality.isVisible() is (suffix == ".jpg")
-    assert dialog.depth.isVisible() is (suffix != ".jpg")
+    assert dialog.bits.isVisible() is (suffix != ".jpg")
     assert dialog.keep_private.isVisible() is (suffix != ".ora")
     assert not dialog.keep_private.isChecked()
     assert dialog.choice == ExportChoice(suffix, ExportOptions(quality=80))
