@@ -53,7 +53,7 @@ def main() -> None:
     panel, gallery = window.panel, window.gallery
     panel.lock.setChecked(True)
     panel.seed.setValue(7)
-    panel.window.setCurrentIndex(panel.window.findData(512))
+    panel.resolution.setCurrentIndex(panel.resolution.findData(512))
     panel.count.setValue(6)
     wait(application, lambda: "512" in panel.estimate.text() and "about" in panel.estimate.text())
     finish(application, window, window.generation.generate_drafts)
@@ -61,7 +61,7 @@ def main() -> None:
         gallery.view.marked.emit(gallery.model.index(gallery.model.row(entry)))
     shot(window, "using-drafts")
     finish(application, window, window.generation.generate)
-    gallery.choose(gallery.run.entries[1].candidate)
+    gallery.choose(gallery.run.entries[0].candidate)
     gallery.star_chosen()
     wait(application, lambda: False, seconds=0.5)
     window.grab().save(str(IMAGES / "editor.png"))
