@@ -149,7 +149,7 @@ def _edit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--texture", metavar="T", default="auto",
         help="what texture is made of: auto (default: what suits the label), drawn (the model's own), photo (this "
-        "photo's), library (other photographs), or a file: another photo to take it from",
+        "photo's), library (other photographs), or a path: another photo, or a folder of photos, to take it from",
     )  # fmt: skip
     parser.add_argument("--no-grain", action="store_true", help="leave the photo's grain out of the edit")
     parser.add_argument("--draft", action="store_true", help="only the guide's quick sketches at 256")

@@ -19,7 +19,7 @@ from PIL import Image
 from app.io.pictures.contact_sheet import contact_sheet
 from app.io.pictures.depth import to_full_depth
 from app.io.pictures.maps import load_index_map, load_mask
-from app.io.pictures.photo import Photo, load_photo
+from app.io.pictures.photo import PHOTO_SUFFIXES, Photo, load_photo
 from app.io.pictures.save import save_photo
 from models.candidate import Candidate
 from models.config import LabelSet
@@ -35,6 +35,9 @@ class OutputError(ScenebrushError):
     """The output folder cannot be written."""
 
 
+MOST_REFERENCES = 24
+
+
 @dataclass(frozen=True)
 class EditFiles:
     """What `edit` reads and writes: a mask with one label, or a map of painted labels."""
@@ -45,7 +48,7 @@ class EditFiles:
     label: str | None = None
     paint: Path | None = None
     labels: Path | None = None
-    reference: Path | None = None  # a photo to take textures from
+    reference: Path | None = None  # a photo, or a folder of photos, to take textures from
 
     @property
     def read(self) -> tuple[Path, ...]:
@@ -118,7 +121,7 @@ def edit(
     started = time.perf_counter()
     photo = load_photo(files.photo)
     labels = None if files.labels is None else load_index_map(files.labels, photo.size, "label map")
-    reference = None if files.reference is None else load_photo(files.reference)
+    references = [] if files.reference is None else [load_photo(path) for path in photos_in(files.reference)]
     _check_inputs(files, min(settings.samples, settings.keep or settings.samples))
     scratch = prepare_out(files.out)
     try:
@@ -136,7 +139,7 @@ def edit(
             _check_range(labels, engine.label_set, files.labels or files.photo)
         request = EditRequest(
             photo.rgb8, labels, paint, settings, window, Draft() if draft else FULL, colors=photo.drawing_colors,
-            reference=None if reference is None else reference_of(reference, engine),
+            reference=reference_of(references, engine) if references else None,
         )  # fmt: skip
         _announce(engine, request, notify)
         run = engine.run(request, progress=progress)
@@ -158,10 +161,21 @@ def edit(
     return kept
 
 
-def reference_of(photo: Photo, engine: SceneEditor) -> Reference:
-    """Another photo to take textures from, with the labels that the engine suggests for it."""
-    picture = photo.screen_colors.convert(photo.rgb8)
-    return Reference(picture, engine.suggest_labels(picture), photo.path.name if photo.path else "reference")
+def reference_of(photos: list[Photo], engine: SceneEditor) -> Reference:
+    """Other photos to take textures from, with the labels that the engine suggests for them."""
+    names = [photo.path.name if photo.path else "reference" for photo in photos]
+    pictures = [photo.screen_colors.convert(photo.rgb8) for photo in photos]
+    return Reference.of(list(zip(names, pictures, strict=True)), engine.suggest_labels)
+
+
+def photos_in(path: Path) -> list[Path]:
+    """The photo itself, or the first MOST_REFERENCES photos of a folder; RequestError when it holds none."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.iterdir() if file.suffix.lower() in PHOTO_SUFFIXES)
+    if not found:
+        raise RequestError(f"{path}: holds no photos to take textures from; give one, or a folder of photos")
+    return found[:MOST_REFERENCES]
 
 
 def _announce(engine: SceneEditor, request: EditRequest, notify: Callable[[str], None]) -> None:

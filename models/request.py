@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -55,12 +55,25 @@ TEXTURES = ("auto", "drawn", "photo", "library", "reference")
 class Reference:
     """Another photo whose textures an edit is to have ("make the lake like in this one").
 
-    picture: (H, W, 3) uint8 sRGB; labels: (H, W) uint8; name: for people.
+    picture: (H, W, 3) uint8 sRGB; labels: (H, W) uint8; name: for people. others: more photos to choose from.
     """
 
     picture: np.ndarray
     labels: np.ndarray
     name: str
+    others: tuple[Reference, ...] = ()
+
+    @classmethod
+    def of(
+        cls, pictures: Sequence[tuple[str, np.ndarray]], suggest_labels: Callable[[np.ndarray], np.ndarray]
+    ) -> Reference:
+        """Of named pictures (H, W, 3) uint8 sRGB, one at least, with the labels that are suggested for them."""
+        first, *others = (cls(picture, np.array(suggest_labels(picture)), name) for name, picture in pictures)
+        return replace(first, others=tuple(others))
+
+    @property
+    def all(self) -> tuple[Reference, ...]:
+        return (self, *self.others)
 
 
 @dataclass(frozen=True)

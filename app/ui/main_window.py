@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 from app.document.atoms import Layer
 from app.document.geometry import Rect
 from app.document.locality import changed_outside_paint
+from app.io.pictures.photo import PHOTO_SUFFIXES
 from app.io.project import SUFFIX as PROJECT_SUFFIX
 from app.io.settings import SettingsStore
 from app.studio.session import Session
@@ -32,7 +33,7 @@ from .canvas.canvas import Canvas
 from .canvas.place_keys import PlaceKeys
 from .canvas.snapping import Snapping
 from .control.actions import Actions, Command, OptionsBar
-from .control.files import PHOTO_SUFFIXES, FileController, sample_photo
+from .control.files import FileController, sample_photo
 from .control.generation import GenerationController
 from .control.project_files import ProjectController
 from .dialogs.first_run import FirstRun

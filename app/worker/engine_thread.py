@@ -9,7 +9,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PySide6.QtCore import QObject, QThread, Signal
@@ -85,9 +85,9 @@ class EngineThread(QThread):
         self._wanted_suggestion = number
         self._work.put(lambda: self._suggest(number, photo, colors))
 
-    def read_reference(self, name: str, picture: np.ndarray) -> None:
-        """Ask for a reference photo, (H, W, 3) uint8 sRGB, with the labels that it is to be used by."""
-        self._work.put(lambda: self._read_reference(name, picture))
+    def read_reference(self, pictures: Sequence[tuple[str, np.ndarray]]) -> None:
+        """Ask for reference photos, (H, W, 3) uint8 sRGB with names, with the labels that they are to be used by."""
+        self._work.put(lambda: self._read_reference(pictures))
 
     def measure(self) -> None:
         """Ask how fast this machine draws, once there is nothing else to do; a failure is only logged."""
@@ -148,12 +148,13 @@ class EngineThread(QThread):
         labels.setflags(write=False)
         self.labels_suggested.emit(Suggestion(number, labels))
 
-    def _read_reference(self, name: str, picture: np.ndarray) -> None:
+    def _read_reference(self, pictures: Sequence[tuple[str, np.ndarray]]) -> None:
+        name = pictures[0][0]
         if self._engine is None:
             self.reference_failed.emit(f"{name} cannot be used yet: no model is open")
             return
         try:
-            self.reference_ready.emit(Reference(picture, np.array(self._engine.suggest_labels(picture)), name))
+            self.reference_ready.emit(Reference.of(pictures, self._engine.suggest_labels))
         except Exception as error:
             self.reference_failed.emit(_one_line(error, f"{name} cannot be used as a reference"))
 

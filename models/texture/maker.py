@@ -40,7 +40,7 @@ class TextureMaker:
         if source in ("auto", "library"):
             self.exemplars = exemplars
         elif request.reference is not None and source == "reference":
-            self.exemplars = exemplars_of(request.reference, names)
+            self.exemplars = tuple(e for one in request.reference.all for e in exemplars_of(one, names))
         self._stages: dict[Box, tuple[TextureStage, Box, int]] = {}
 
     def textured(

@@ -14,7 +14,7 @@ from PIL import Image
 
 from models.checkpoints.read import load_checkpoint
 from tests.cli.command_line import SIZE, CommandLine
-from tests.helpers import CODES, box_paint, paint_of
+from tests.helpers import CODES, box_paint, paint_of, some_photo
 
 RECORD = {
     "photo_sha256",
@@ -266,6 +266,17 @@ def test_that_texture_can_be_as_drawn_or_from_the_photo_or_another(command_line:
     drawn, photo, _ = seen.values()
     assert drawn[0] == [] and photo[0] in ([], ["grass"])
     assert len({tuple(tokens) for _, tokens, _ in seen.values()}) == 1, "texture never changes what is drawn"
+
+
+def test_that_a_folder_of_photos_can_be_the_reference(command_line: CommandLine) -> None:
+    folder = command_line.folder / "holiday"
+    folder.mkdir()
+    empty = command_line.edit("--texture", folder).without_notes()
+    assert empty.code == 2 and "holds no photos" in empty.err and empty.err.count("\n") == 1
+    for name in ("a.jpg", "b.png"):
+        Image.fromarray(some_photo(90, 120)).save(folder / name)
+    (folder / "notes.txt").write_text("no photo")
+    assert command_line.edit("--texture", folder, samples=1).code == 0
 
 
 def test_that_a_reference_that_is_no_photo_is_one_line(command_line: CommandLine) -> None:

@@ -126,6 +126,17 @@ def test_that_a_reference_gives_its_texture() -> None:
         assert candidate.textured and across > 2 * down
 
 
+def test_that_several_references_are_all_offered() -> None:
+    """The first photo shows none of the label; the texture comes from the second."""
+    empty = Reference(np.zeros((80, 90, 3), np.uint8), np.full((80, 90), 1, np.uint8), "empty")
+    stripes = np.zeros((200, 240, 3), np.uint8)
+    stripes[::6] = (250, 240, 40)
+    full = Reference(stripes, np.full((200, 240), GRASS, np.uint8), "stripes")
+    alone = next(engine().run(request("reference", reference=empty)))
+    both = next(engine().run(request("reference", reference=replace(empty, others=(full,)))))
+    assert alone.patches[0].textured == () and both.patches[0].textured == ("grass",)
+
+
 def test_that_a_missing_reference_and_unknown_sources_are_refused() -> None:
     with pytest.raises(RequestError, match="choose a reference"):
         request("reference")

@@ -27,6 +27,7 @@ _WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 _WITHOUT_ALPHA = ("1", "L", "P", "RGB", "RGBX", "YCbCr")
 _TIFF_BITS, _TIFF_COLOURS, _TIFF_SAMPLES, _TIFF_PLANAR, _TIFF_EXTRA = 258, 262, 277, 284, 338
 _pillow_limit_lock = threading.Lock()
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from app.io.pictures.depth import to_full_depth, to_sixteen_bit
 from app.io.pictures.maps import load_index_map, save_index_map
 from app.io.pictures.ora import SUFFIX as ORA_SUFFIX
 from app.io.pictures.ora import save_ora
-from app.io.pictures.photo import Photo, load_photo
+from app.io.pictures.photo import PHOTO_SUFFIXES, Photo, load_photo
 from app.io.pictures.save import has_private_fields, save_photo
 from app.io.project import SUFFIX as PROJECT_SUFFIX
 from app.io.project import ProjectData, is_project, read_project
@@ -30,7 +30,6 @@ from ..look.icon_files import RESOURCES
 from ..panels.message_bar import Kind
 from .save_names import ask_save_name
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 _SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ORA_SUFFIX)
 
 

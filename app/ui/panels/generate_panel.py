@@ -118,7 +118,7 @@ class GeneratePanel(QWidget):
         self.texture.setMinimumContentsLength(6)
         self.texture.setToolTip(
             "What textures are made of. Automatic: real photographs where that suits the label. As drawn: the model's "
-            "own. From this photo: its own pixels of the same label. From a reference: another photo that you choose"
+            "own. From this photo: its own pixels of the same label. From a reference: other photos that you choose"
         )
         self.texture.activated.connect(self._on_texture)
         self.estimate = QLabel()

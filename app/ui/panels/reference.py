@@ -7,14 +7,16 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
-from app.io.pictures.photo import Photo, load_photo
+from app.io.pictures.photo import PHOTO_SUFFIXES, Photo, load_photo
 from app.worker.engine_thread import EngineThread
 from app.worker.tasks import TaskThread
 from models.request import Reference
 
-from ..control.files import PHOTO_SUFFIXES, FileController
+from ..control.files import FileController
 from .generate_panel import GeneratePanel
 from .message_bar import Kind
+
+MOST = 24  # photos that are read
 
 
 class ReferenceController(QObject):
@@ -34,23 +36,25 @@ class ReferenceController(QObject):
     def choose(self) -> None:
         patterns = " ".join(f"*{suffix}" for suffix in PHOTO_SUFFIXES)
         kinds, folder = f"Photos ({patterns});;All files (*)", str(self._files.folder)
-        name, _ = QFileDialog.getOpenFileName(self._window, "A photo to take textures from", folder, kinds)
-        if name:
-            self.read(Path(name))
+        names, _ = QFileDialog.getOpenFileNames(self._window, "Photos to take textures from", folder, kinds)
+        if names:
+            self.read([Path(name) for name in names[:MOST]])
 
-    def read(self, path: Path) -> None:
-        """Read a photo in the background; it is in the panel when its labels are found."""
+    def read(self, paths: list[Path]) -> None:
+        """Read photos in the background; they are in the panel when their labels are found."""
         self._tasks.submit(
-            lambda: load_photo(path, max_megapixels=self._files.max_megapixels),
-            self._on_photo,
+            lambda: [load_photo(path, max_megapixels=self._files.max_megapixels) for path in paths],
+            self._on_photos,
             lambda error: self.message.emit(Kind.WARNING, str(error)),
             key="reference",
         )
 
-    def _on_photo(self, photo: Photo) -> None:
-        name = photo.path.name if photo.path else "the reference"
-        self._engine.read_reference(name, photo.screen_colors.convert(photo.rgb8))
+    def _on_photos(self, photos: list[Photo]) -> None:
+        names = [photo.path.name if photo.path else "the reference" for photo in photos]
+        pictures = [photo.screen_colors.convert(photo.rgb8) for photo in photos]
+        self._engine.read_reference(list(zip(names, pictures, strict=True)))
 
     def _on_ready(self, reference: Reference) -> None:
         self._panel.set_reference(reference)
-        self.message.emit(Kind.INFO, f"Textures come from {reference.name} now.")
+        more = f" and {len(reference.others)} more" if reference.others else ""
+        self.message.emit(Kind.INFO, f"Textures come from {reference.name}{more} now.")

@@ -46,7 +46,7 @@ def test_that_a_version_with_one_texture_says_so(open_window, photo_file, qtbot)
 def test_that_a_reference_is_read_and_used(open_window, photo_file, qtbot, monkeypatch) -> None:
     engine = FakeEngine()
     window = open_window(engine, photo=photo_file)
-    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(photo_file), ""))
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([str(photo_file)] * 2, ""))
     window.panel.texture.setCurrentIndex(window.panel.texture.findData("reference"))
     window.panel.texture.activated.emit(window.panel.texture.currentIndex())
     assert window.panel.take_settings().texture == "auto", "not before it is read"
@@ -57,7 +57,7 @@ def test_that_a_reference_is_read_and_used(open_window, photo_file, qtbot, monke
 
 def test_that_no_choice_leaves_the_texture_automatic(open_window, photo_file, qtbot, monkeypatch) -> None:
     window = open_window(photo=photo_file)
-    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: ("", ""))
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([], ""))
     window.panel.texture.setCurrentIndex(window.panel.texture.findData("reference"))
     window.panel.texture.activated.emit(window.panel.texture.currentIndex())
     assert window.panel.take_settings().texture == "auto"
