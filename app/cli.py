@@ -134,7 +134,7 @@ def _command_parser() -> argparse.ArgumentParser:
 def _edit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photo", type=Path)
     parser.add_argument("--mask", type=Path, metavar="MASK.png", help="paint --label where this is non-zero")
-    parser.add_argument("--label", metavar="NAME")
+    parser.add_argument("--label", metavar="NAME", help="or `surroundings`: what is under the mask is taken away")
     parser.add_argument("--paint", type=Path, metavar="PAINT.png", help="label indices; 255 = not painted")
     parser.add_argument("--labels", type=Path, metavar="MAP.png", help="label map of the photo (default: suggested)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from app.document.surroundings import continued
 from app.io.pictures.contact_sheet import contact_sheet
 from app.io.pictures.depth import to_full_depth
 from app.io.pictures.maps import load_index_map, load_mask
@@ -36,6 +37,7 @@ class OutputError(ScenebrushError):
 
 
 MOST_REFERENCES = 24
+SURROUNDINGS = "surroundings"  # in place of a label: paint what surrounds the mask
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,16 @@ def label_index(label_set: LabelSet, name: str) -> int:
 
 
 def read_paint(files: EditFiles, size: tuple[int, int], label_set: LabelSet) -> np.ndarray:
-    """The paint map (H, W) uint8 from --mask and --label or from --paint; RequestError when nothing is painted."""
+    """The paint map (H, W) uint8 from --mask and --label or from --paint; RequestError when nothing is painted.
+
+    With the label SURROUNDINGS it only says where: the labels round it are to be painted there.
+    """
     if files.paint is not None:
         paint = load_index_map(files.paint, size, "paint map")
         source = files.paint
     else:
         assert files.mask is not None and files.label is not None
-        index = label_index(label_set, files.label)
+        index = 0 if files.label == SURROUNDINGS else label_index(label_set, files.label)
         paint = np.where(load_mask(files.mask, size), index, NOT_PAINTED).astype(np.uint8)
         source = files.mask
     used = paint[paint != NOT_PAINTED]
@@ -137,6 +142,9 @@ def edit(
             timings["segment"] = time.perf_counter() - began
         else:
             _check_range(labels, engine.label_set, files.labels or files.photo)
+        if files.label == SURROUNDINGS:
+            area = paint != NOT_PAINTED
+            paint = np.where(area, continued(labels, area), NOT_PAINTED).astype(np.uint8)
         request = EditRequest(
             photo.rgb8, labels, paint, settings, window, Draft() if draft else FULL, colors=photo.drawing_colors,
             reference=reference_of(references, engine) if references else None,

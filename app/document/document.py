@@ -21,6 +21,7 @@ from .atoms import Atom, Layer, Step, merged, write
 from .brush import Point, capsule, snapped
 from .geometry import Rect
 from .shapes import connected_region, polygon
+from .surroundings import continued
 
 if TYPE_CHECKING:
     from app.io.pictures.photo import Photo
@@ -172,6 +173,12 @@ class Document:
     def clear_paint(self) -> Step | None:
         """Take all paint away."""
         return self._step("Clear paint", [self._write(Layer.PAINT, self.bounds, None, NOT_PAINTED)])
+
+    def paint_surroundings(self) -> Step | None:
+        """Paint what is painted with the labels round it instead, so that what is there goes."""
+        area = self.paint != NOT_PAINTED
+        values = continued(self.labels(), area)
+        return self._step("Paint surroundings", [self._write(Layer.PAINT, self.bounds, area, values)])
 
     # labels ---------------------------------------------------------------------------------------------------
 

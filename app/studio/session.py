@@ -244,6 +244,12 @@ class Session(QObject):
             self.end_stroke()
             self._push(self.document.clear_paint())
 
+    def paint_surroundings(self) -> None:
+        """Give what is painted the labels round it."""
+        if self.document is not None:
+            self.end_stroke()
+            self._push(self.document.paint_surroundings())
+
     def _paint_changed(self, rect: Rect) -> None:
         if not rect.empty:
             self.pixels_changed.emit(rect, frozenset({Layer.PAINT}))

@@ -47,9 +47,7 @@ from .panels.reference import ReferenceController
 from .panels.status_bar import StatusBar
 
 _BOTH = ("canvas", "gallery")
-_NEED_A_PHOTO = (
-    "save", "save-as", "export", "clear-paint", "suggest-labels", "uniform-labels", "load-labels", "save-labels",
-)  # fmt: skip
+_NEED_A_PHOTO = "save save-as export clear-paint surroundings suggest-labels uniform-labels load-labels save-labels"
 
 
 class MainWindow(QMainWindow):
@@ -162,6 +160,7 @@ class MainWindow(QMainWindow):
             Command("redo", "&Redo", session.redo, ("Ctrl+Shift+Z", "Ctrl+Y"), "redo"),
             None,
             Command("clear-paint", "&Clear the paint", session.clear_paint, ("Ctrl+Backspace",)),
+            Command("surroundings", "&Remove what is painted", session.paint_surroundings, ("Shift+Backspace",)),
             Command("swap-labels", "S&wap the last two labels", session.swap_labels, ("X",)),
             None,
             Command("snap", "Snap the brush to &edges", lambda: session.set_snap(not session.snap), ("S",),
@@ -331,7 +330,7 @@ class MainWindow(QMainWindow):
 
     def _update_actions(self) -> None:
         document, stack, actions = self.session.document, self.session.undo_stack, self.actions_table
-        for name in _NEED_A_PHOTO:
+        for name in _NEED_A_PHOTO.split():
             actions[name].setEnabled(document is not None)
         actions["open-sample"].setEnabled(sample_photo() is not None)
         actions["undo"].setEnabled(stack.canUndo())

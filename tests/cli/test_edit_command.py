@@ -268,6 +268,14 @@ def test_that_texture_can_be_as_drawn_or_from_the_photo_or_another(command_line:
     assert len({tuple(tokens) for _, tokens, _ in seen.values()}) == 1, "texture never changes what is drawn"
 
 
+def test_that_surroundings_take_an_object_away(command_line: CommandLine) -> None:
+    """Each pixel under the mask is asked for as the nearest one outside it."""
+    assert command_line.edit(label="surroundings", samples=1).code == 0
+    written = record(command_line.out)
+    assert written["candidates"][0]["tokens"]
+    assert (command_line.out / "candidate-01.png").exists()
+
+
 def test_that_a_folder_of_photos_can_be_the_reference(command_line: CommandLine) -> None:
     folder = command_line.folder / "holiday"
     folder.mkdir()
