@@ -87,19 +87,15 @@ class SceneEditor:
         return estimate_bytes(self.config, largest, min(BATCH, samples)) if largest else 0
 
     def run(
-        self,
-        request: EditRequest,
-        cancel: CancelToken | None = None,
-        progress: Report | None = None,
+        self, request: EditRequest, cancel: CancelToken | None = None, progress: Report | None = None,
         preview_share: float = 0.0,
-    ) -> Run:
+    ) -> Run:  # fmt: skip
         """Draw the candidates of a request.
 
         preview_share: so much (0–1) of the time of the full drawing may go into previews of it; 0: only the guide's
-        sketch is reported.
-
-        While they are drawn it raises Cancelled between two tokens after cancel.cancel(), DeviceError when memory runs
-        out on every step of the ladder, RequestError when a label is unknown to this checkpoint.
+        sketch is reported. While they are drawn it raises Cancelled between two tokens after cancel.cancel(),
+        DeviceError when memory runs out on every step of the ladder, RequestError when a label is unknown to this
+        checkpoint.
         """
         timings = Timings()
         watch = Watch(CancelToken() if cancel is None else cancel, progress or (lambda _: None), timings, preview_share)

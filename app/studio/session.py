@@ -162,12 +162,12 @@ class Session(QObject):
         self._guard()
 
     def toggle_lock(self, label: int) -> None:
-        """Protect a label from paint, or no more."""
+        """Toggle the protection of a label from paint."""
         self.locked = self.locked ^ {label}
         self._guard()
 
     def toggle_hidden(self, label: int) -> None:
-        """Leave a label out of the overlay, or no more; it stays painted."""
+        """Toggle whether a label is left out of the overlay; it stays painted."""
         self.hidden = self.hidden ^ {label}
         self.hidden_changed.emit()
 
@@ -293,7 +293,7 @@ class Session(QObject):
 
 
 class _StepCommand(QUndoCommand):
-    """A thin hull round a step that is already done when it is pushed."""
+    """Adapter to Qt's undo stack; its step is already applied when it is pushed."""
 
     def __init__(self, session: Session, document: Document, step: Step) -> None:
         super().__init__(step.name)

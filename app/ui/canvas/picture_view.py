@@ -99,14 +99,14 @@ class PictureView(QWidget):
         return self._preview is not None
 
     def toggle_compare(self) -> None:
-        """Show the original at the left of a divider, or no more."""
+        """Toggle the original at the left of a divider."""
         self.compare.shown = not self.compare.shown
         self.compare.held = False
         self._update_cursor()
         self.update()
 
     def show_heat(self, shown: bool) -> None:
-        """Lay the preview's uncertainty over it, or no more."""
+        """Show or hide the preview's uncertainty over it."""
         self._heat = shown
         self.update()
 

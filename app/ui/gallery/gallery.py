@@ -291,7 +291,7 @@ class Gallery(QWidget):
             self.patch_asked.emit(self._chosen)
 
     def star_chosen(self) -> None:
-        """Star the chosen version (tick it, if it is a draft), or no more."""
+        """Toggle the star of the chosen version, or the tick of a draft."""
         if self._chosen is not None:
             row = self.model.row(self._chosen)
             if row is not None:
