@@ -7,9 +7,12 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import TypeVar
 
 from app.arguments import above, whole, within
 from models.errors import RequestError
+
+V = TypeVar("V")
 
 
 def train_options(parser: argparse.ArgumentParser) -> None:
@@ -90,8 +93,17 @@ def bench_command(options: argparse.Namespace) -> int:
 
 def train_command(options: argparse.Namespace) -> int:
     use_threads(options)
-    from models.training.train import LABELS, Options, export, train_all, train_stage
+    from models.training.options import LABELS, ImageOptions, Options, TokenOptions
+    from models.training.train import export, train_all, train_stage
 
+    usual = ImageOptions()
+    image = ImageOptions(
+        crop=options.crop or usual.crop,
+        adversarial_start=_or(options.adversarial_start, usual.adversarial_start),
+        adversarial_weight=_or(options.adversarial_weight, usual.adversarial_weight),
+        texture_weight=_or(options.texture_weight, usual.texture_weight),
+        decoder_only=options.decoder_only,
+    )
     chosen = Options(
         data=tuple(options.data),
         runs=options.runs,
@@ -102,18 +114,11 @@ def train_command(options: argparse.Namespace) -> int:
         labels=options.label_set or LABELS,
         backbone=options.backbone,
         batch=options.batch,
-        variants=options.crops,
-        enlarged=options.enlarged,
-        from_guide=options.from_guide,
-        dropout=options.dropout,
         quiet=options.quiet,
         learning_rate=options.learning_rate,
-        adversarial_start=options.adversarial_start,
-        adversarial_weight=options.adversarial_weight,
-        texture_weight=options.texture_weight,
-        crop=options.crop,
-        decoder_only=options.decoder_only,
         start=options.start,
+        image=image,
+        tokens=TokenOptions(options.crops, options.enlarged, options.from_guide, options.dropout),
     )
     if options.stage == "export":
         export(chosen, options.out, options.name)
@@ -163,3 +168,8 @@ def evaluate_command(options: argparse.Namespace) -> int:
     if options.sheet is not None:
         save_sheet(evaluation.sheet, options.sheet)
     return 0
+
+
+def _or(given: V | None, usual: V) -> V:
+    """What was given, also where it is 0."""
+    return usual if given is None else given

@@ -22,7 +22,8 @@ sys.path.insert(0, str(ROOT))
 
 from models.checkpoints.read import default_checkpoint_folder  # noqa: E402
 from models.errors import ScenebrushError  # noqa: E402
-from models.training.train import Options, export, train_stage  # noqa: E402
+from models.training.options import ImageOptions, Options, TokenOptions  # noqa: E402
+from models.training.train import export, train_stage  # noqa: E402
 
 IMAGE, GUIDE, SGA = 0.5, 0.28, 0.22  # shares of the seconds
 EVALUATIONS = 5  # of each stage
@@ -33,22 +34,21 @@ def main() -> None:
     torch.set_float32_matmul_precision("high")
     usual = Options(
         tuple(given.data), given.work / "runs", device=given.device, start=given.start, quiet=True, resident=True,
-        backbone=given.backbone, steps=given.steps, crop=256, texture_weight=1.5, resume=False, batch=given.batch,
+        backbone=given.backbone, steps=given.steps, resume=False, batch=given.batch,
         cooldown=0.4,
     )  # fmt: skip
-    image = replace(
-        usual, adversarial_start=0, adversarial_weight=given.adversarial_weight, judge_alone=given.judge_alone,
-        learning_rate=2.5e-4,
+    judged = ImageOptions(
+        crop=256, texture_weight=1.5, adversarial_start=0, adversarial_weight=given.adversarial_weight,
+        judge_alone=given.judge_alone,
     )  # fmt: skip
+    image = replace(usual, image=judged, learning_rate=2.5e-4)
     large = 1 if given.batch is None else 0
-    guide = replace(usual, batch=given.batch or 128, learning_rate=5e-4, dropout=0.05)
+    guide = replace(usual, batch=given.batch or 128, learning_rate=5e-4, tokens=TokenOptions(dropout=0.05))
     sga = replace(
         usual,
         batch=given.batch or 32,
         learning_rate=2.5e-4,
-        dropout=0.1,
-        enlarged=1600 if large else 8,
-        from_guide=True,
+        tokens=TokenOptions(dropout=0.1, enlarged=1600 if large else 8, from_guide=True),
     )
     given.out.mkdir(parents=True, exist_ok=True)
     ends = time.monotonic() + given.seconds

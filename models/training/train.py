@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -33,6 +32,7 @@ from .data.resident import ResidentCrops, resident_photos
 from .loop import LoopSettings, Stage, run
 from .losses.perceptual import STAGES as BACKBONE_STAGES
 from .losses.perceptual import load_backbone
+from .options import Options
 from .precision import Precision
 from .stages.image_vqgan import ImageVqganStage
 from .stages.label_vqgan import LabelVqganStage
@@ -40,71 +40,46 @@ from .stages.segmenter import SegmenterStage
 from .stages.transformers import TransformerStage
 from .weights import PREFIX, SNAPSHOT, STAGES, StageWeights, TrainingError, checkpoint_weights, stage_weights
 
-# Minutes of a whole `train all`, by stage, and the part of them that is planned for.
-SHARES = {"label-vqgan": 0.05, "image-vqgan": 0.45, "segmenter": 0.1, "guide": 0.2, "sga": 0.2}
+# Of the minutes of `train all`, the part that is planned for.
 USED = 0.9
-_OF_IMAGE_VQGAN = ("adversarial_start", "adversarial_weight", "texture_weight", "crop", "judge_alone")  # as given
 CODES_SHARE = 0.3  # of a transformer stage's minutes: so long its codes may take, with fewer crops if need be
 ON_CUDA = 8  # a GPU takes batches so many times larger
-LABELS = Path(__file__).resolve().parents[2] / "resources" / "labels" / "landscape-20.json"
+
+
+def weights_of(options: Options, stage: str) -> StageWeights:
+    return stage_weights(options.runs, stage, options.start)
+
+
+def label_set_of(options: Options) -> LabelSet:
+    try:
+        return label_set_from_json(json.loads(options.labels.read_text()))
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{options.labels}: the label set cannot be read ({error})") from error
+
+
+def pairs_of(options: Options) -> DataSet:
+    return DataSet.open(options.data, known=len(label_set_of(options)))
+
+
+def config_of(options: Options) -> ModelConfig:
+    """That of `start`, else the default one. Raises TrainingError when `start` has other labels."""
+    labels = len(label_set_of(options))
+    if options.start is None:
+        return default_config(labels)
+    config = read_card(options.start).config
+    own = config.label_vqgan.in_channels
+    if own != labels:
+        raise TrainingError(f"{options.start}: has {own} labels, {options.labels} has {labels}; leave out --start")
+    return config
 
 
 @dataclass(frozen=True)
-class Options:
-    """What the command line gives. data: folders; runs: where the state of the stages is kept.
+class StageSpec:
+    """A stage: how it is made, its usual learning rate, and its share of the minutes of `train all`."""
 
-    start: a checkpoint whose networks stand in for stages that have no state in `runs`.
-    """
-
-    data: tuple[Path, ...]
-    runs: Path
-    minutes: float | None = None
-    steps: int | None = None
-    resume: bool = False
-    device: str = "auto"
-    labels: Path = LABELS
-    backbone: Path | None = None
-    batch: int | None = None
-    variants: int = 2
-    enlarged: int = 0  # sga: photos smaller than its resolution that join, enlarged
-    quiet: bool = False
-    learning_rate: float | None = None
-    adversarial_start: int | None = None
-    adversarial_weight: float | None = None
-    texture_weight: float | None = None
-    crop: int | None = None  # image-vqgan: side of the training crops
-    decoder_only: bool = False
-    resident: bool = False  # image-vqgan, guide, sga: all photos in the memory of the GPU, new crops at each step
-    judge_alone: int | None = None  # image-vqgan: steps that the discriminator learns unheard
-    evaluate_minutes: float = 10.0
-    cooldown: float = 0.0  # share of the minutes in which the learning rate falls to nothing
-    start: Path | None = None
-    from_guide: bool = False  # sga: begin as a copy of the guide, even where `start` has an SGA
-    dropout: float | None = None  # guide, sga: while training, instead of the configuration's
-
-    def weights(self, stage: str) -> StageWeights:
-        return stage_weights(self.runs, stage, self.start)
-
-    def label_set(self) -> LabelSet:
-        try:
-            return label_set_from_json(json.loads(self.labels.read_text()))
-        except (OSError, ValueError) as error:
-            raise TrainingError(f"{self.labels}: the label set cannot be read ({error})") from error
-
-    def pairs(self) -> DataSet:
-        return DataSet.open(self.data, known=len(self.label_set()))
-
-    def config(self) -> ModelConfig:
-        """That of `start`, else the default one. Raises TrainingError when `start` has other labels."""
-        labels = len(self.label_set())
-        if self.start is None:
-            return default_config(labels)
-        config = read_card(self.start).config
-        if config.label_vqgan.in_channels != labels:
-            given = f"{self.labels} has {labels}"
-            own = config.label_vqgan.in_channels
-            raise TrainingError(f"{self.start}: has {own} labels, {given}; leave out --start")
-        return config
+    build: Callable[[Options, Precision], Stage]
+    rate: float
+    share: float
 
 
 def train_stage(name: str, options: Options) -> dict[str, float]:
@@ -112,28 +87,29 @@ def train_stage(name: str, options: Options) -> dict[str, float]:
 
     Raises TrainingError when an earlier stage is missing.
     """
-    if name not in STAGES:
+    if name not in SPECS:
         raise TrainingError(f"unknown stage {name!r}; choose one of {', '.join(STAGES)}")
+    spec = SPECS[name]
     began = time.monotonic()
     precision = Precision.choose(options.device)
-    stage = _BUILDERS[name](options, precision)
+    stage = spec.build(options, precision)
     spent = (time.monotonic() - began) / 60
     settings = LoopSettings(
         folder=options.runs / name,
         minutes=None if options.minutes is None else max(0.0, options.minutes - spent),
         steps=options.steps,
         resume=options.resume,
-        learning_rate=options.learning_rate or _RATES[name],
+        learning_rate=options.learning_rate or spec.rate,
         quiet=options.quiet,
         evaluate_minutes=options.evaluate_minutes,
         cooldown=options.cooldown,
         keep_best="nats" if options.resident and name in ("guide", "sga") else None,
     )
     resumed = options.resume and (settings.folder / SNAPSHOT).exists()
-    if options.dropout is not None:
+    if options.tokens.dropout is not None:
         for module in stage.modules.values():
-            _set_dropout(module, options.dropout)
-    fresh = resumed or options.start is None or (name == "sga" and options.from_guide)
+            _set_dropout(module, options.tokens.dropout)
+    fresh = resumed or options.start is None or (name == "sga" and options.tokens.from_guide)
     figures = run(stage, settings, None if fresh else _started(options.start, name))
     team.wait()  # the next stage reads what the first process has written
     return figures
@@ -157,8 +133,8 @@ def train_all(options: Options) -> None:
     evaluation) takes them from all later ones.
     """
     ends = None if options.minutes is None else time.monotonic() + 60 * USED * options.minutes
-    left = dict(SHARES)
-    for name in SHARES:
+    left = {name: spec.share for name, spec in SPECS.items()}
+    for name in SPECS:
         minutes = None
         if ends is not None:
             minutes = max(0.0, ends - time.monotonic()) / 60 * left[name] / sum(left.values())
@@ -170,29 +146,29 @@ def export(options: Options, folder: Path, name: str) -> None:
     """Write a checkpoint of all stages' averaged weights; of several processes the first one does."""
     if not team.is_first():
         return
-    config = options.config()
+    config = config_of(options)
     tensors: dict[str, Tensor] = {}
     facts: dict[str, object] = {}
     for stage, prefix in PREFIX.items():
-        weights = options.weights(stage)
+        weights = weights_of(options, stage)
         tensors |= {f"{prefix}.{key}": value for key, value in weights.tensors.items()}
         facts[stage] = {"steps": weights.step, "seconds": round(weights.seconds)}
     shapes = expected_shapes(config)
     wrong = [key for key in shapes if key not in tensors or tuple(tensors[key].shape) != shapes[key]]
     if wrong or set(tensors) != set(shapes):
         raise TrainingError(f"{options.runs}: the stages do not fit the configuration, first at {wrong[:1]}")
-    labels = options.label_set()
+    labels = label_set_of(options)
     save_checkpoint(
         folder, name=name, config=config, label_set=labels, training=facts, tensors=tensors, eight_bits=EIGHT_BITS
     )
 
 
 def _vqgans(options: Options, precision: Precision) -> tuple[VQGAN, VQGAN]:
-    config = options.config()
+    config = config_of(options)
     made = []
     for stage, sizes in (("image-vqgan", config.image_vqgan), ("label-vqgan", config.label_vqgan)):
         vqgan = VQGAN(sizes, config.semantics)
-        vqgan.load_state_dict(options.weights(stage).tensors)
+        vqgan.load_state_dict(weights_of(options, stage).tensors)
         made.append(precision.place(vqgan.eval().requires_grad_(False)))
     return made[0], made[1]
 
@@ -201,7 +177,7 @@ def _encoders_digest(options: Options) -> str:
     """Changes whenever the codes of a picture may change: a hash of both encoders and codebooks."""
     digest = hashlib.sha256()
     for stage in ("image-vqgan", "label-vqgan"):
-        weights = options.weights(stage).tensors
+        weights = weights_of(options, stage).tensors
         for key in sorted(k for k in weights if k.startswith(("encoder.", "quant"))):
             digest.update(weights[key].contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
@@ -211,12 +187,12 @@ def _codes(
     options: Options, precision: Precision, side: int, batch: int
 ) -> tuple[dict[int, CodeSet] | FreshCodes, dict[int, CodeSet]]:
     """Training and validation codes at a resolution, from the cache or made now or, for training, at each step."""
-    every = data = options.pairs()
+    every = data = pairs_of(options)
     if side > GUIDE_RESOLUTION:
         data = data.only(side)
     fitting = set(data.train)
     small = [pair for pair in every.train if pair not in fitting]
-    few = min(options.enlarged, len(small))
+    few = min(options.tokens.enlarged, len(small))
     enlarged = tuple(small[k * len(small) // few] for k in range(few))
     if not data.train:
         raise TrainingError(f"no training pairs of at least {side} pixels in {', '.join(map(str, options.data))}")
@@ -226,14 +202,14 @@ def _codes(
     def kept(part: str, pairs: tuple[Pair, ...], seed: int) -> dict[int, CodeSet]:
         def make(begin: int) -> dict[int, CodeSet]:
             image, label = _vqgans(options, precision)
-            config = options.config()
+            config = config_of(options)
             return encode_crops(pairs, 1, side, image, label, config, precision, seed, until=until, begin=begin)
 
         return cached_codes(options.runs / "codes", part, side, pairs, encoders, make)
 
     val = kept("val", data.val, 2)
     if not options.resident:
-        return kept("train", balanced(data.train, options.variants) + enlarged, 1), val
+        return kept("train", balanced(data.train, options.tokens.crops) + enlarged, 1), val
     photos = resident_photos(data.train + enlarged, side // TOKEN_PIXELS, precision.device, side)
     crops = ResidentCrops(photos, side, batch, 1, crop_scales(side), rounds=4)
     return FreshCodes(crops, *_vqgans(options, precision), precision), val
@@ -246,51 +222,48 @@ def _batch(options: Options, precision: Precision, usual: int) -> int:
 def _image_vqgan(options: Options, precision: Precision) -> Stage:
     backbone = None if options.backbone is None else load_backbone(options.backbone, len(BACKBONE_STAGES))
     if backbone is None:
-        if options.texture_weight:
+        if options.image.texture_weight:
             raise TrainingError("--texture-weight needs --backbone, the network whose features it compares")
         print("image-vqgan: no --backbone given, training without the perceptual loss", file=sys.stderr)
-    given = {name: getattr(options, name) for name in _OF_IMAGE_VQGAN}
-    extra: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    extra |= {"batch": _batch(options, precision, 8), "decoder_only": options.decoder_only}
-    extra["resident"] = options.resident
-    labels = len(options.label_set())
-    return ImageVqganStage(options.config(), labels, options.pairs(), precision, backbone, **extra)
+    return ImageVqganStage(
+        config_of(options), len(label_set_of(options)), pairs_of(options), precision, backbone, options.image,
+        batch=_batch(options, precision, 8), resident=options.resident,
+    )  # fmt: skip
 
 
 def _label_vqgan(options: Options, precision: Precision) -> Stage:
-    return LabelVqganStage(options.config(), options.pairs(), precision, batch=_batch(options, precision, 24))
+    return LabelVqganStage(config_of(options), pairs_of(options), precision, batch=_batch(options, precision, 24))
 
 
 def _segmenter(options: Options, precision: Precision) -> Stage:
     backbone = None if options.backbone is None else load_backbone(options.backbone, len(BACKBONE_STAGES))
     batch = _batch(options, precision, 12)
-    return SegmenterStage(options.config(), options.pairs(), precision, backbone=backbone, batch=batch)
+    return SegmenterStage(config_of(options), pairs_of(options), precision, backbone=backbone, batch=batch)
 
 
 def _guide(options: Options, precision: Precision) -> Stage:
-    config, batch = options.config(), _batch(options, precision, 16)
+    config, batch = config_of(options), _batch(options, precision, 16)
     train, val = _codes(options, precision, GUIDE_RESOLUTION, batch)
     return TransformerStage("guide", config, config.guide, train, val, precision, batch=batch)
 
 
 def _sga(options: Options, precision: Precision) -> Stage:
-    config, batch = options.config(), _batch(options, precision, 6)
+    config, batch = config_of(options), _batch(options, precision, 6)
     if config.sga is None:
         raise TrainingError("this configuration has no SGA transformer")
     guide = Transformer(config.guide)
-    guide.load_state_dict(options.weights("guide").tensors)
+    guide.load_state_dict(weights_of(options, "guide").tensors)
     guide = guide.to(precision.device).eval().requires_grad_(False)
     train, val = _codes(options, precision, config.resolutions[-1], batch)
     return TransformerStage(
-        "sga", config, config.sga, train, val, precision, guide=guide, batch=batch, rate=_RATES["sga"]
+        "sga", config, config.sga, train, val, precision, guide=guide, batch=batch, rate=SPECS["sga"].rate
     )
 
 
-_BUILDERS: dict[str, Callable[[Options, Precision], Stage]] = {
-    "image-vqgan": _image_vqgan,
-    "label-vqgan": _label_vqgan,
-    "segmenter": _segmenter,
-    "guide": _guide,
-    "sga": _sga,
+SPECS = {  # in the order of `train all`
+    "label-vqgan": StageSpec(_label_vqgan, rate=1e-3, share=0.05),
+    "image-vqgan": StageSpec(_image_vqgan, rate=4e-4, share=0.45),
+    "segmenter": StageSpec(_segmenter, rate=1e-3, share=0.1),
+    "guide": StageSpec(_guide, rate=6e-4, share=0.2),
+    "sga": StageSpec(_sga, rate=2.5e-4, share=0.2),
 }
-_RATES = {"image-vqgan": 4e-4, "label-vqgan": 1e-3, "segmenter": 1e-3, "guide": 6e-4, "sga": 2.5e-4}

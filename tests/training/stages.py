@@ -14,6 +14,7 @@ from models.config import ModelConfig
 from models.training.data.codes import CodeSet
 from models.training.data.pairs import DataSet
 from models.training.loop import Stage
+from models.training.options import ImageOptions
 from models.training.precision import Precision
 from models.training.stages import codebook, image_vqgan
 from models.training.stages.image_vqgan import ImageVqganStage
@@ -49,7 +50,7 @@ def build(name: str, data: DataSet, **options: Any) -> Stage:
     if name == "label-vqgan":
         return LabelVqganStage(CONFIG, data, FP32, batch=2)
     if name == "image-vqgan":
-        return ImageVqganStage(CONFIG, LABELS, data, FP32, None, batch=2, adversarial_start=3, **options)
+        return ImageVqganStage(CONFIG, LABELS, data, FP32, None, ImageOptions(adversarial_start=3, **options), batch=2)
     if name == "segmenter":
         return SegmenterStage(CONFIG, data, FP32, batch=2)
     sides = (256,) if name == "guide" else (256, 512)

@@ -9,6 +9,7 @@ import torch
 
 from models.training.data.pairs import DataSet
 from models.training.losses.perceptual import STAGES, load_backbone
+from models.training.options import ImageOptions
 from models.training.stages import image_vqgan
 from models.training.stages.image_vqgan import ImageVqganStage
 from tests.helpers import LABELS
@@ -25,8 +26,8 @@ def test_that_the_decoder_alone_learns_and_is_judged_by_what_the_backbone_sees(
     data = DataSet.open([write_loose(tmp_path / "data", [f"p{n}" for n in range(3)], (256, 256), val=["p0"])])
     torch.manual_seed(0)
     stage = ImageVqganStage(
-        CONFIG, LABELS, data, FP32, backbone, batch=2, adversarial_start=0, texture_weight=1.0, learning_rate=3e-3,
-        decoder_only=True,
+        CONFIG, LABELS, data, FP32, backbone, ImageOptions(adversarial_start=0, texture_weight=1.0, decoder_only=True),
+        batch=2, learning_rate=3e-3,
     )  # fmt: skip
     before = {k: v.clone() for k, v in stage.vqgan.state_dict().items()}
     mixing = [part.clone() for part in _mixing(stage)]
@@ -49,7 +50,7 @@ def test_that_the_decoder_can_learn_from_whole_pictures(tmp_path: Path) -> None:
     backbone = load_backbone(shared_path("parts", "perceptual", "efficientnet_lite0_fp16.safetensors"), len(STAGES))
     data = DataSet.open([write_loose(tmp_path / "data", ["one", "two"], (260, 270), val=["two"])])
     stage = ImageVqganStage(
-        CONFIG, LABELS, data, FP32, backbone, batch=1, crop=256, texture_weight=1.0, decoder_only=True
+        CONFIG, LABELS, data, FP32, backbone, ImageOptions(256, texture_weight=1.0, decoder_only=True), batch=1
     )
     pictures, labels, masks, _ = batch = stage.batch(0)
     assert pictures.shape == (1, 3, 256, 256) and labels.shape == (1, 256, 256) and masks.shape == (1, 1, 16, 16)

@@ -17,6 +17,7 @@ from models.networks.assembly import empty_networks, expected_shapes
 from models.training import train
 from models.training.data.pairs import DataSet
 from models.training.loop import LoopSettings, run
+from models.training.options import ImageOptions
 from models.training.stages.image_vqgan import ImageVqganStage
 from tests.helpers import LABEL_SET, box_paint, some_labels
 from tests.training.stages import CONFIG, FP32, NAMES, build, state
@@ -158,7 +159,9 @@ def test_that_training_the_decoder_alone_keeps_every_code(tmp_path: Path) -> Non
     data = DataSet.open([write_loose(tmp_path / "data", PHOTOS, (260, 260), val=["photo0"])])
 
     def train_image(steps: int, **options: Any) -> dict[str, torch.Tensor]:
-        stage = ImageVqganStage(CONFIG, len(LABEL_SET), data, FP32, None, batch=2, adversarial_start=99, **options)
+        stage = ImageVqganStage(
+            CONFIG, len(LABEL_SET), data, FP32, None, ImageOptions(adversarial_start=99, **options), batch=2
+        )
         settings = LoopSettings(tmp_path / "run", steps=steps, resume=True, warmup=1, learning_rate=3e-3, quiet=True)
         run(stage, settings)
         return {key.removeprefix("ema."): value for key, value in state(tmp_path / "run").items() if key[:4] == "ema."}

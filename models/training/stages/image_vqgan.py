@@ -30,10 +30,11 @@ from ..losses.gridding import grid_loss, grid_strength
 from ..losses.moments import Moments
 from ..losses.perceptual import PERCEPTUAL, STAGES, Backbone, feature_distance, perceptual_distance
 from ..losses.texture import grain, mean_distance, texture_distance
+from ..options import ImageOptions
 from ..precision import Precision
 from .codebook import CodebookKeeper
 
-CROP = 128  # pixels; a decoder that is nearly done gains from whole pictures
+USUAL = ImageOptions()
 SCALES = (0.5, 1.0)
 ALL_MASKED = 0.4  # share of crops that are all codes
 UNTOLD = 0.15  # share of crops whose labels the decoder does not get, so that it can do without
@@ -55,21 +56,15 @@ class ImageVqganStage:
         data: DataSet,
         precision: Precision,
         backbone: Backbone | None,
+        chosen: ImageOptions = USUAL,
         *,
         batch: int = 8,
-        crop: int = CROP,
         seed: int = 0,
         perceptual_weight: float = 1.0,
-        adversarial_start: int = 3500,
-        adversarial_weight: float = 0.1,
-        texture_weight: float = 0.0,
         learning_rate: float = 4e-4,
-        decoder_only: bool = False,
         resident: bool = False,
-        judge_alone: int | None = None,
     ) -> None:
-        """resident: all photos lie in the memory of the GPU and are cropped there. judge_alone: steps that the
-        discriminator learns before the decoder listens to it."""
+        """resident: all photos lie in the memory of the GPU and are cropped there."""
         self.precision = precision
         self.vqgan = precision.place(VQGAN(config.image_vqgan, config.semantics))
         self.labels = labels
@@ -89,17 +84,17 @@ class ImageVqganStage:
             ),
         }
         self.run, self.run_judge = team.runner(self.vqgan), team.runner(self.judge)
-        self.stream: CropStream | ResidentCrops = CropStream(data.train, crop, batch, seed, scales=SCALES)
+        self.stream: CropStream | ResidentCrops = CropStream(data.train, chosen.crop, batch, seed, scales=SCALES)
         if resident:
-            photos = resident_photos(data.train, crop // TOKEN_PIXELS, precision.device)
-            self.stream = ResidentCrops(photos, crop, batch, seed, SCALES)
+            photos = resident_photos(data.train, chosen.crop // TOKEN_PIXELS, precision.device)
+            self.stream = ResidentCrops(photos, chosen.crop, batch, seed, SCALES)
         self.data = data
-        self.weights = (perceptual_weight, adversarial_weight)
-        self.texture_weight = texture_weight
-        self.adversarial_start = adversarial_start
-        self.judge_alone = JUDGE_ALONE if judge_alone is None else judge_alone
-        self.decoder_only = decoder_only
-        if decoder_only:  # codes stay what they are, so transformers trained on them stay valid
+        self.weights = (perceptual_weight, chosen.adversarial_weight)
+        self.texture_weight = chosen.texture_weight
+        self.adversarial_start = chosen.adversarial_start
+        self.judge_alone = JUDGE_ALONE if chosen.judge_alone is None else chosen.judge_alone
+        self.decoder_only = chosen.decoder_only
+        if chosen.decoder_only:  # codes stay what they are, so transformers trained on them stay valid
             self.frozen = ("encoder.", "quant_conv.", "quantize.")
 
     def start_from(self, weights: dict[str, Tensor]) -> None:
