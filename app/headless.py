@@ -20,7 +20,8 @@ from app.document.surroundings import continued
 from app.io.pictures.contact_sheet import contact_sheet
 from app.io.pictures.depth import to_full_depth
 from app.io.pictures.maps import load_index_map, load_mask
-from app.io.pictures.photo import PHOTO_SUFFIXES, Photo, load_photo
+from app.io.pictures.photo import Photo, load_photo
+from app.io.pictures.references import named_pictures, photos_in
 from app.io.pictures.save import save_photo
 from models.candidate import Candidate
 from models.config import LabelSet
@@ -36,7 +37,6 @@ class OutputError(ScenebrushError):
     """The output folder cannot be written."""
 
 
-MOST_REFERENCES = 24
 SURROUNDINGS = "surroundings"  # in place of a label: paint what surrounds the mask
 
 
@@ -147,7 +147,7 @@ def edit(
             paint = np.where(area, continued(labels, area), NOT_PAINTED).astype(np.uint8)
         request = EditRequest(
             photo.rgb8, labels, paint, settings, window, Draft() if draft else FULL, colors=photo.drawing_colors,
-            reference=reference_of(references, engine) if references else None,
+            reference=Reference.of(named_pictures(references), engine.suggest_labels) if references else None,
         )  # fmt: skip
         _announce(engine, request, notify)
         run = engine.run(request, progress=progress)
@@ -167,23 +167,6 @@ def edit(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return kept
-
-
-def reference_of(photos: list[Photo], engine: SceneEditor) -> Reference:
-    """Other photos to take textures from, with the labels that the engine suggests for them."""
-    names = [photo.path.name if photo.path else "reference" for photo in photos]
-    pictures = [photo.screen_colors.convert(photo.rgb8) for photo in photos]
-    return Reference.of(list(zip(names, pictures, strict=True)), engine.suggest_labels)
-
-
-def photos_in(path: Path) -> list[Path]:
-    """The photo itself, or the first MOST_REFERENCES photos of a folder; RequestError when it holds none."""
-    if not path.is_dir():
-        return [path]
-    found = sorted(file for file in path.iterdir() if file.suffix.lower() in PHOTO_SUFFIXES)
-    if not found:
-        raise RequestError(f"{path}: holds no photos to take textures from; give one, or a folder of photos")
-    return found[:MOST_REFERENCES]
 
 
 def _announce(engine: SceneEditor, request: EditRequest, notify: Callable[[str], None]) -> None:

@@ -44,6 +44,11 @@ class Patch:
     textured: tuple[str, ...] = ()
     as_drawn: bool = False
 
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """All that it holds."""
+        return self.pixels, self.mask, *(() if self.other is None else (self.other,))
+
     def swapped(self) -> Patch:
         """The other texture in front; itself where there is no other."""
         if self.other is None:
@@ -69,9 +74,7 @@ class DrawnWindow:
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:
         """All that it holds."""
-        patch = self.patch
-        other = () if patch.other is None else (patch.other,)
-        return self.codes, self.surprise, self.guide_codes, patch.pixels, patch.mask, *other
+        return self.codes, self.surprise, self.guide_codes, *self.patch.arrays
 
 
 @dataclass(frozen=True, eq=False)

@@ -146,8 +146,7 @@ def _put_candidate(pack: zipfile.ZipFile, entry: str, saved: SavedCandidate) -> 
     arrays = [candidate.tokens, candidate.token_log_likelihoods]
     drawn = candidate.windows
     arrays += [*(w.codes for w in drawn), *(w.surprise for w in drawn), *(w.guide_codes for w in drawn)]
-    for patch in candidate.patches:
-        arrays += [patch.pixels, patch.mask, *([] if patch.other is None else [patch.other])]
+    arrays += [array for patch in candidate.patches for array in patch.arrays]
     pack.writestr(entry, b"".join(np.ascontiguousarray(a).tobytes() for a in arrays), zipfile.ZIP_DEFLATED, 1)
     return {
         "index": candidate.index,

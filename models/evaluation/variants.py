@@ -5,7 +5,6 @@ They exist in the evaluation only.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +12,7 @@ from ..config import Semantics, TransformerConfig
 from ..drawing.context import DrawnScene, WindowContext
 from ..drawing.guiding import GUIDE_GRID, guide_block_lists
 from ..drawing.samplers.asset import ChooseLists
+from ..drawing.samplers.sliding import place
 from ..drawing.sampling import Drawn, pick, uniforms
 from ..grid import BLOCKS
 from ..networks.transformers.blocks import FIRST_LISTED, BlockLists, random_lists
@@ -104,16 +104,17 @@ class _SlidingWalk:
     def logits(self, row: int, column: int, drawn: Tensor) -> Tensor:
         """(N, V) logits of one token; drawn: (side, side) or (N, side, side) codes, read before the token only."""
         size, side = GUIDE_GRID.side, len(self.codes)
-        top, left = (int(np.clip(place - size // 2, 0, side - size)) for place in (row, column))
+        at = place(row, column, side, side, size)
+        key = at.top, at.left
 
         def window(grid: Tensor) -> Tensor:
-            return grid[..., top : top + size, left : left + size].flatten(-2)
+            return grid[..., at.top : at.top + size, at.left : at.left + size].flatten(-2)
 
-        if (top, left) not in self._encoded:
+        if key not in self._encoded:
             hidden = window(self.codes).masked_fill(window(self.mask), self.guide.config.mask_token)
-            self._encoded[top, left] = self.guide.encode(hidden[None], window(self.condition)[None], GUIDE_GRID)
+            self._encoded[key] = self.guide.encode(hidden[None], window(self.condition)[None], GUIDE_GRID)
         seen = torch.where(window(self.mask), window(drawn), window(self.codes))
         seen = seen.expand(self.samples, -1) if seen.dim() == 1 else seen
-        place = (row - top) * size + column - left  # strip order is raster order in the guide's grid
-        encoded = self._encoded[top, left].expand(len(seen), -1, -1)
-        return self.guide.decode(seen, encoded, GUIDE_GRID)[:, place]
+        entry = at.row_in * size + at.column_in  # strip order is raster order in the guide's grid
+        encoded = self._encoded[key].expand(len(seen), -1, -1)
+        return self.guide.decode(seen, encoded, GUIDE_GRID)[:, entry]

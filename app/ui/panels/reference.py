@@ -8,6 +8,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from app.io.pictures.photo import PHOTO_SUFFIXES, Photo, load_photo
+from app.io.pictures.references import MOST, named_pictures
 from app.worker.engine_thread import EngineThread
 from app.worker.tasks import TaskThread
 from models.request import Reference
@@ -15,8 +16,6 @@ from models.request import Reference
 from ..control.files import FileController
 from .generate_panel import GeneratePanel
 from .message_bar import Kind
-
-MOST = 24  # photos that are read
 
 
 class ReferenceController(QObject):
@@ -50,9 +49,7 @@ class ReferenceController(QObject):
         )
 
     def _on_photos(self, photos: list[Photo]) -> None:
-        names = [photo.path.name if photo.path else "the reference" for photo in photos]
-        pictures = [photo.screen_colors.convert(photo.rgb8) for photo in photos]
-        self._engine.read_reference(list(zip(names, pictures, strict=True)))
+        self._engine.read_reference(named_pictures(photos))
 
     def _on_ready(self, reference: Reference) -> None:
         self._panel.set_reference(reference)

@@ -113,9 +113,6 @@ def encode_pictures(
 ) -> dict[int, CodeSet]:  # fmt: skip
     """Codes of photos (N, side, side, 3) with labels and paint (N, side, side), at that side and at 256, by side."""
 
-    def codes(vqgan: VQGAN, seen: Tensor) -> np.ndarray:
-        return vqgan.quantize.indices(seen.float()).cpu().numpy().astype(np.int16)
-
     sets = {}
     for size in _sizes(photos.shape[1]):
         tokens = np.stack([shrink_any(mask, size // 16) for mask in painted])
@@ -123,14 +120,23 @@ def encode_pictures(
         picture = precision.move(torch.cat([to_picture(scale_photo(p, size)) for p in photos]))
         channels = config.label_vqgan.in_channels
         hot = precision.move(torch.cat([one_hot(scale_labels(m, size), channels) for m in maps]))
-        with precision.autocast():
-            features = image.encode(picture)
-            known = image.encode(picture, mask, known_only=True)
-            condition = label.encode(hot)
-        sets[size] = CodeSet(
-            codes(image, features), codes(image, known), tokens.reshape(len(tokens), -1), codes(label, condition)
-        )
+        made = [part.cpu().numpy().astype(np.int16) for part in codes_of(picture, hot, mask, image, label, precision)]
+        sets[size] = CodeSet(made[0], made[1], tokens.reshape(len(tokens), -1), made[2])
     return sets
+
+
+def codes_of(
+    picture: Tensor, hot: Tensor, mask: Tensor, image: VQGAN, label: VQGAN, precision: Precision
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Codes (N, L) int64: of whole pictures (N, 3, side, side), of what is known beside masks (N, 1, h, w), of labels.
+
+    hot: one-hot label maps (N, labels, side, side).
+    """
+    with precision.autocast():
+        features = image.encode(picture), image.encode(picture, mask, known_only=True)
+        condition = label.encode(hot)
+    target, known = (image.quantize.indices(part.float()) for part in features)
+    return target, known, label.quantize.indices(condition.float())
 
 
 def joined(parts: Sequence[dict[int, CodeSet]]) -> dict[int, CodeSet]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...config import GUIDE_RESOLUTION, TOKEN_PIXELS
 from ...networks.vqgan.vqgan import VQGAN
 from ..precision import Precision
+from .codes import codes_of
 from .masks import MAX_RATIO
 from .resident import PAINTS, ResidentCrops
 
@@ -49,14 +50,5 @@ class FreshCodes:
     def _encoded(self, pictures: Tensor, labels: Tensor, mask: Tensor) -> Rows:
         hot = F.one_hot(labels, self.label.config.in_channels).permute(0, 3, 1, 2).float()
         pictures, hot, mask = (self.precision.move(x) for x in (pictures, hot, mask))
-        with self.precision.autocast():
-            whole = self.image.encode(pictures)
-            known = self.image.encode(pictures, mask, known_only=True)
-            condition = self.label.encode(hot)
-        codes = self.image.quantize.indices
-        return {
-            "target": codes(whole.float()),
-            "known": codes(known.float()),
-            "mask": mask.flatten(1) > 0.5,
-            "condition": self.label.quantize.indices(condition.float()),
-        }
+        target, known, condition = codes_of(pictures, hot, mask, self.image, self.label, self.precision)
+        return {"target": target, "known": known, "mask": mask.flatten(1) > 0.5, "condition": condition}

@@ -106,6 +106,6 @@ def hinge_loss(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     return 0.5 * torch.stack(losses).mean()
 
 
-def adaptive_weight(reconstruction: Tensor, adversarial: Tensor) -> Tensor:
+def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, steady: float = 1e-8, largest: float = 1e4) -> Tensor:
     """|grad of the reconstruction loss| / |grad of the adversarial loss|, both (B, …) gradients at the output."""
-    return (reconstruction.norm() / (adversarial.norm() + 1e-8)).clamp(0, 1e4)
+    return (reconstruction.norm() / (adversarial.norm() + steady)).clamp(0, largest)

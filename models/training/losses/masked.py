@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
 
 SMOOTHING = 0.1
@@ -13,7 +14,6 @@ def masked_token_loss(logits: Tensor, targets: Tensor, weights: Tensor, smoothin
     The mean over each sample's masked tokens, then over the samples: a sample with few of them counts as much. Of the
     target's probability `smoothing` is spread evenly over all C.
     """
-    likely = logits.float().log_softmax(2)
-    right = likely.gather(2, targets[:, :, None])[:, :, 0]
-    losses = -(1 - smoothing) * right - smoothing * likely.mean(2)
+    flat = logits.float().transpose(1, 2)
+    losses = F.cross_entropy(flat, targets, reduction="none", label_smoothing=smoothing)
     return ((losses * weights).sum(1) / weights.sum(1).clamp(min=1e-8)).mean()

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .discriminator import adaptive_weight, hinge_loss
+
 STEADY = 1e-4  # added to the norm of the adversarial gradient
 LARGEST = 1e4
 
@@ -35,13 +37,13 @@ class PublishedDiscriminator(nn.Module):
 def judge_loss(real: Tensor, fake: Tensor, kind: str) -> Tensor:
     """Of the discriminator; kind: "hinge" or "vanilla"."""
     if kind == "hinge":
-        return (F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2
+        return hinge_loss([real], [fake])
     return (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
 
 
 def weight_of(reconstruction: Tensor, adversarial: Tensor, share: float) -> Tensor:
     """λ of equation 7, times `share`: the ratio of two gradients with respect to the last layer's weights."""
-    return share * (reconstruction.norm() / (adversarial.norm() + STEADY)).clamp(0, LARGEST).detach()
+    return share * adaptive_weight(reconstruction, adversarial, STEADY, LARGEST).detach()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QDockWidget, QMessageBox
@@ -16,14 +15,6 @@ from app.ui.dialogs.export_dialog import ExportChoice
 from app.ui.dialogs.preferences import Preferences
 from app.ui.panels.message_bar import Kind
 from tests.ui.window_fixtures import WAIT
-
-
-@pytest.fixture
-def dialog(open_window, qtbot):
-    window = open_window()
-    preferences = Preferences(window.store.settings, window.actions_table, window)
-    yield window, preferences
-    preferences.deleteLater()
 
 
 def test_that_settings_are_used_at_once(dialog) -> None:

@@ -68,14 +68,6 @@ def test_that_the_users_key_goes_before_a_usual_one_and_nonsense_does_nothing() 
 # in the real window -------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def dialog(open_window, qtbot):
-    window = open_window()
-    preferences = Preferences(window.store.settings, window.actions_table, window)
-    yield window, preferences
-    preferences.deleteLater()
-
-
 def press(preferences: Preferences, name: str, key: str) -> None:
     preferences.edits[name].setKeySequence(QKeySequence(key))
     preferences.edits[name].editingFinished.emit()
