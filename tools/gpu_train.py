@@ -42,13 +42,12 @@ def main() -> None:
         judge_alone=given.judge_alone,
     )  # fmt: skip
     image = replace(usual, image=judged, learning_rate=2.5e-4)
-    large = 1 if given.batch is None else 0
     guide = replace(usual, batch=given.batch or 128, learning_rate=5e-4, tokens=TokenOptions(dropout=0.05))
     sga = replace(
         usual,
         batch=given.batch or 32,
         learning_rate=2.5e-4,
-        tokens=TokenOptions(dropout=0.1, enlarged=1600 if large else 8, from_guide=True),
+        tokens=TokenOptions(dropout=0.1, enlarged=1600 if given.batch is None else 8, from_guide=True),
     )
     given.out.mkdir(parents=True, exist_ok=True)
     ends = time.monotonic() + given.seconds

@@ -15,8 +15,8 @@ from .cases import Case
 from .judges import Agreement, Judge
 from .keeping import Edited, summary, told_apart
 from .metrics import Eye, frechet
+from .report import Row
 
-Row = dict[str, object]
 WAYS = ("as drawn", "textured", "OpenCV (Telea)", "the photo itself")
 SMALLEST = 0.03  # of the picture; smaller hidden parts say little about texture
 
